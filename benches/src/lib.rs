@@ -1,0 +1,1 @@
+//! Workspace benches of Enhanced Locking.

@@ -1,0 +1,1 @@
+//! The HTTP API of an Enhanced Locking service: its bodies, and a client that is a lock backend.

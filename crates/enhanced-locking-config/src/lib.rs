@@ -1,0 +1,1 @@
+//! Checked configuration of Enhanced Locking, and the wired backend it asks for.

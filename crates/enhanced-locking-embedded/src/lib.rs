@@ -1,0 +1,1 @@
+//! The durable embedded store of Enhanced Locking (LMDB).

@@ -1,0 +1,1 @@
+//! Values, errors, events, the backend port and the clock of Enhanced Locking.

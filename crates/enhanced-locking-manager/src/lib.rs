@@ -1,0 +1,1 @@
+//! Orchestration of Enhanced Locking: guards, renewals, sweeping, events, metrics, health.

@@ -1,0 +1,1 @@
+//! Waiting order of Enhanced Locking: priorities, aging, the line itself.

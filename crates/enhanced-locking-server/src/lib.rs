@@ -1,0 +1,1 @@
+//! The Enhanced Locking service: HTTP API, event stream, dashboard.

@@ -1,0 +1,1 @@
+//! Conformance suite, model, generators and checkers for Enhanced Locking backends.

@@ -1,0 +1,1 @@
+//! Enhanced Locking: a lock manager for infrastructure automation.

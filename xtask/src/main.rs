@@ -1,0 +1,2 @@
+//! Release and development tasks.
+fn main() {}
