@@ -159,6 +159,28 @@ impl AcquireRequest {
         self
     }
 
+    /// Checks the values that their types do not: durations and the user's name.
+    ///
+    /// # Errors
+    /// [`ValueError`] for a lease, wait or maximum age below a millisecond or above 366 days, or a bad user name.
+    pub fn check(&self) -> Result<(), ValueError> {
+        const ALLOWED: std::ops::RangeInclusive<Duration> =
+            Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+        let wait = match self.wait {
+            Wait::AtMost(duration) => Some(duration),
+            Wait::No | Wait::Forever => None,
+        };
+        for (what, duration) in [("lease", self.lease.duration()), ("wait", wait), ("max_age", self.max_age)] {
+            if let Some(duration) = duration
+                && !ALLOWED.contains(&duration)
+            {
+                let given = format!("{duration:?}");
+                return Err(ValueError::OutOfRange { what, given, allowed: "1 ms to 366 days" });
+            }
+        }
+        self.user.as_deref().map_or(Ok(()), |user| check("user", user, Self::MAX_USER_BYTES))
+    }
+
     /// Its address: the key and the id.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

@@ -39,6 +39,12 @@ macro_rules! text_newtype {
                 Ok(Self(value.into()))
             }
 
+            /// Sorts before every other value: where a search in order begins. Names nothing.
+            #[must_use]
+            pub fn floor() -> Self {
+                Self(" ".into())
+            }
+
             /// The text itself.
             #[must_use]
             pub fn as_str(&self) -> &str {

@@ -1,0 +1,223 @@
+//! Acquiring: one lock, or all of a batch. Owns who is granted at once, who waits and who is refused.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use enhanced_locking_foundation::{
+    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, LockRecord, QueuePlace, Timestamp,
+};
+use enhanced_locking_queue::Place;
+
+use super::LockTable;
+use super::entry::{Handle, ResourceIndex, State, Waiting};
+
+impl LockTable {
+    /// Takes the lock, joins the line, or reports who is in the way.
+    ///
+    /// # Errors
+    /// [`AcquireError`]: see the variants. Nothing was changed, except that what was over has ended.
+    pub fn acquire(
+        &mut self,
+        request: AcquireRequest,
+        now: Timestamp,
+    ) -> Result<AcquireOutcome, AcquireError> {
+        request.check()?;
+        let Some(&resource) = self.keys.get(&request.key) else {
+            // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
+            self.check_id(&request)?;
+            self.check_room(1)?;
+            return Ok(AcquireOutcome::Held(self.grant_now(request, now)));
+        };
+        self.settle(resource, now);
+        let key = request.key.clone();
+        let outcome = self.acquire_settled(resource, request, now);
+        if let Some(&resource) = self.keys.get(&key) {
+            self.drop_if_free(resource, &key);
+        }
+        outcome
+    }
+
+    /// Takes all of the locks or none; nobody waits.
+    ///
+    /// # Errors
+    /// [`AcquireError`] if any of the requests would be refused. None is held then.
+    pub fn acquire_all(
+        &mut self,
+        requests: Vec<AcquireRequest>,
+        now: Timestamp,
+    ) -> Result<BatchOutcome, AcquireError> {
+        if requests.len() > self.policy.limits.batch {
+            return Err(AcquireError::LimitReached {
+                what: "locks in one batch",
+                limit: self.policy.limits.batch,
+            });
+        }
+        let mut keys = BTreeSet::new();
+        for request in &requests {
+            request.check()?;
+            if !keys.insert(request.key.clone()) {
+                return Err(AcquireError::DuplicateKey { key: request.key.clone() });
+            }
+        }
+        for key in &keys {
+            if let Some(&resource) = self.keys.get(key) {
+                self.settle(resource, now);
+                self.drop_if_free(resource, key);
+            }
+        }
+        let mut own: Vec<Option<Handle>> = Vec::with_capacity(requests.len());
+        let mut busy = Vec::new();
+        for request in &requests {
+            let existing = self.existing(request)?.filter(|handle| self.entries[*handle].holding().is_some());
+            if existing.is_none() && !self.could_hold(request, now) {
+                let holders = self.keys.get(&request.key).map_or_else(Vec::new, |r| self.blockers(*r));
+                busy.push((request.id.clone(), holders));
+            }
+            own.push(existing);
+        }
+        if !busy.is_empty() {
+            return Ok(BatchOutcome::Busy(busy));
+        }
+        self.check_room(own.iter().filter(|own| own.is_none()).count())?;
+        let mut records = Vec::with_capacity(requests.len());
+        for (request, own) in requests.into_iter().zip(own) {
+            records.push(match own.and_then(|handle| self.claim(handle, now)) {
+                Some(record) => record,
+                None => self.grant_now(request, now),
+            });
+        }
+        Ok(BatchOutcome::Held(records))
+    }
+
+    fn acquire_settled(
+        &mut self,
+        resource: ResourceIndex,
+        request: AcquireRequest,
+        now: Timestamp,
+    ) -> Result<AcquireOutcome, AcquireError> {
+        if let Some(handle) = self.existing(&request)? {
+            self.keep_alive(handle, now);
+            return Ok(match self.claim(handle, now) {
+                Some(record) => AcquireOutcome::Held(record),
+                None => AcquireOutcome::Queued(self.place(handle)),
+            });
+        }
+        if self.could_hold(&request, now) {
+            self.check_room(1)?;
+            return Ok(AcquireOutcome::Held(self.grant_now(request, now)));
+        }
+        if !request.wait.may_queue() {
+            return Ok(AcquireOutcome::Busy(self.blockers(resource)));
+        }
+        self.check_line(resource, &request)?;
+        let handle = self.enqueue(resource, request, now);
+        Ok(AcquireOutcome::Queued(self.place(handle)))
+    }
+
+    /// The entry that answers this request already: the request itself sent again, or the owner's.
+    fn existing(&self, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
+        self.check_id(request)?;
+        if let Some(&handle) = self.requests.get(&request.id) {
+            return Ok(Some(handle));
+        }
+        let Some(&handle) = self.owners.get(&(request.owner.clone(), request.key.clone())) else {
+            return Ok(None);
+        };
+        if self.entries[handle].request.mode.covers(request.mode) {
+            Ok(Some(handle))
+        } else {
+            Err(AcquireError::Upgrade)
+        }
+    }
+
+    /// Refuses an id that is over, or that names another request.
+    fn check_id(&self, request: &AcquireRequest) -> Result<(), AcquireError> {
+        if let Some(ended) = self.finished.of(&request.id, &request.key) {
+            return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
+        }
+        match self.requests.get(&request.id) {
+            Some(&handle) if !request.is_retry_of(&self.entries[handle].request) => {
+                Err(AcquireError::IdReused { id: request.id.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_room(&self, more: usize) -> Result<(), AcquireError> {
+        let limit = self.policy.limits.locks_total;
+        if self.held + more > limit {
+            Err(AcquireError::LimitReached { what: "locks", limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_line(&self, resource: ResourceIndex, request: &AcquireRequest) -> Result<(), AcquireError> {
+        let limits = &self.policy.limits;
+        let owner = self.waiting_by_owner.get(&request.owner).copied().unwrap_or(0);
+        for (scope, waiting, limit) in [
+            ("for this key", self.resources[resource].line.len(), limits.waiters_per_key),
+            ("for this owner", owner, limits.waiters_per_owner),
+            ("in all", self.arrivals.len(), limits.waiters_total),
+        ] {
+            if waiting >= limit {
+                return Err(AcquireError::QueueFull { scope, waiting, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the request would be granted at once: it fits, and nobody in line ranks before it. Needs a settled resource.
+    fn could_hold(&self, request: &AcquireRequest, now: Timestamp) -> bool {
+        let Some(&resource) = self.keys.get(&request.key) else { return true };
+        if !self.fits(resource, request.mode) {
+            return false;
+        }
+        let rank = self.policy.credits.rank(now, request.priority);
+        let place = Place { rank, sequence: self.last_sequence + 1 };
+        self.resources[resource].line.first().is_none_or(|(first, _)| place < first)
+    }
+
+    fn grant_now(&mut self, request: AcquireRequest, now: Timestamp) -> LockRecord {
+        let resource = self.resource_or_new(&request.key);
+        let request = Arc::new(request);
+        let holding = self.new_holding(&request, None, now);
+        self.insert_holder(resource, Arc::clone(&request), holding);
+        let record = holding.record(&request);
+        self.emit(EventKind::Acquired, Some((request, Some(holding.token))), now);
+        record
+    }
+
+    fn enqueue(&mut self, resource: ResourceIndex, request: AcquireRequest, now: Timestamp) -> Handle {
+        self.last_sequence += 1;
+        let place =
+            Place { rank: self.policy.credits.rank(now, request.priority), sequence: self.last_sequence };
+        let waiting = Waiting {
+            place,
+            enqueued_at: now,
+            gives_up_at: request.wait.limit().map(|limit| now.plus(limit)),
+            keep_alive_by: (!request.lease.is_sticky()).then(|| now.plus(self.policy.timing.keep_alive)),
+        };
+        let request = Arc::new(request);
+        let handle = self.insert_waiter(resource, Arc::clone(&request), waiting);
+        let position = self.resources[resource].line.position(place).unwrap_or(1);
+        self.emit(EventKind::Queued { position }, Some((request, None)), now);
+        handle
+    }
+
+    /// A sign of life from a waiter: its place is kept for another keep-alive. Not a change of state, so no event.
+    pub(super) fn keep_alive(&mut self, handle: Handle, now: Timestamp) {
+        let by = now.plus(self.policy.timing.keep_alive);
+        self.retime(handle, |state| {
+            if let State::Waiting(Waiting { keep_alive_by: Some(keep_alive_by), .. }) = state {
+                *keep_alive_by = by;
+            }
+        });
+    }
+
+    /// The first holders of a resource, as reported to those they block.
+    pub(super) fn blockers(&self, resource: ResourceIndex) -> Vec<LockRecord> {
+        let holders = self.resources[resource].holders.iter().take(QueuePlace::MAX_BLOCKERS);
+        holders.filter_map(|handle| self.entries[*handle].record()).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! The lock table. Owns its state and indexes; each kind of operation has a module of its own.
+//!
+//! ```text
+//!   acquire ──► free and nobody ahead? ──► holder ──► release, expiry, force, transfer, clear
+//!                  │ no                       ▲                       │
+//!                  ▼                          │ hand-off              ▼
+//!               in line ──────────────────────┴───────── best live waiter that fits
+//!                  │
+//!                  └──► cancelled, timed out, abandoned
+//! ```
+//!
+//! Every change first ends what is over on the resource it touches, so that no operation ever meets an expired
+//! holder; every end hands the resource on in the same step.
+
+mod acquire;
+mod change;
+mod entry;
+mod finished;
+mod handoff;
+mod index;
+mod invariant;
+mod manage;
+mod read;
+mod restore;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use enhanced_locking_foundation::{
+    AcquireRequest, Ended, EventKind, FencingToken, LockEvent, OwnerId, Priority, PullRequest, RequestId,
+    ResourceKey, Ticket, Timestamp,
+};
+use slab::Slab;
+
+use self::entry::{Entry, Handle, Resource, ResourceIndex};
+use self::finished::Finished;
+pub use self::invariant::Violation;
+pub use self::restore::{StoredEntry, StoredState, TableMeta};
+use crate::TablePolicy;
+
+/// All locks and lines of one store, and the rules about them.
+///
+/// ```
+/// use enhanced_locking_core::{LockTable, TablePolicy};
+/// use enhanced_locking_foundation::{AcquireOutcome, AcquireRequest, OwnerId, ResourceKey, Timestamp};
+///
+/// let mut table = LockTable::new(TablePolicy::default());
+/// let now = Timestamp::from_micros(1_000_000);
+/// let request = |owner| Ok::<_, enhanced_locking_foundation::ValueError>(
+///     AcquireRequest::new(ResourceKey::new("demo")?, OwnerId::new(owner)?));
+///
+/// let AcquireOutcome::Held(first) = table.acquire(request("a")?, now)? else { panic!("it was free") };
+/// assert!(matches!(table.acquire(request("b")?, now)?, AcquireOutcome::Queued(place) if place.position == 1));
+/// let next = table.release(&first.grant(), now)?;
+/// # let enhanced_locking_foundation::ReleaseOutcome::Released { next } = next else { panic!() };
+/// assert_eq!(next[0].owner().as_str(), "b");
+/// assert!(next[0].token > first.token);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LockTable {
+    policy: TablePolicy,
+    entries: Slab<Entry>,
+    resources: Slab<Resource>,
+    keys: BTreeMap<ResourceKey, ResourceIndex>,
+    /// Only ever asked for one id, never walked.
+    requests: HashMap<RequestId, Handle>,
+    /// One owner has at most one entry per resource.
+    owners: BTreeMap<(OwnerId, ResourceKey), Handle>,
+    pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
+    /// Resources with a line.
+    queued: BTreeSet<ResourceKey>,
+    deadlines: BTreeSet<(Timestamp, Handle)>,
+    /// When each waiting request joined, by its sequence.
+    arrivals: BTreeSet<(Timestamp, u64)>,
+    /// How many requests of an owner wait. Only ever asked for one owner, never walked.
+    waiting_by_owner: HashMap<OwnerId, usize>,
+    waiting_by_priority: [usize; Priority::ALL.len()],
+    held: usize,
+    finished: Finished,
+    last_token: FencingToken,
+    last_sequence: u64,
+    last_event: u64,
+    /// The latest time any change was made at.
+    time: Timestamp,
+    track_changes: bool,
+    effects: Effects,
+}
+
+impl LockTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(policy: TablePolicy) -> Self {
+        Self {
+            policy,
+            entries: Slab::new(),
+            resources: Slab::new(),
+            keys: BTreeMap::new(),
+            requests: HashMap::new(),
+            owners: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            arrivals: BTreeSet::new(),
+            waiting_by_owner: HashMap::new(),
+            waiting_by_priority: [0; Priority::ALL.len()],
+            held: 0,
+            finished: Finished::default(),
+            last_token: FencingToken::NONE,
+            last_sequence: 0,
+            last_event: 0,
+            time: Timestamp::ZERO,
+            track_changes: false,
+            effects: Effects::default(),
+        }
+    }
+
+    /// The limits, windows and credits it keeps.
+    #[must_use]
+    pub fn policy(&self) -> &TablePolicy {
+        &self.policy
+    }
+
+    /// Changes limits and windows from now on. What is over a lowered limit stays, and nothing is added.
+    pub fn set_policy(&mut self, policy: TablePolicy) {
+        self.policy = policy;
+    }
+
+    /// What the changes since the last call have caused, in order. Whoever drives the table drains it after every change.
+    pub fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether there is anything to take.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Notes an event.
+    fn emit(
+        &mut self,
+        kind: EventKind,
+        entry: Option<(Arc<AcquireRequest>, Option<FencingToken>)>,
+        now: Timestamp,
+    ) {
+        self.last_event += 1;
+        self.time = self.time.max(now);
+        let (request, token) = entry.map_or((None, None), |(request, token)| (Some(request), token));
+        self.effects.events.push(LockEvent {
+            stream: 0,
+            seq: self.last_event,
+            at: now,
+            kind,
+            request,
+            token,
+        });
+    }
+
+    /// Notes that the stored record of a request is out of date.
+    fn touch(&mut self, request: &AcquireRequest) {
+        if self.track_changes {
+            self.effects.dirty.push(request.ticket());
+        }
+    }
+}
+
+/// What a driver of the table must do after a change: store, publish.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// What happened, in order.
+    pub events: Vec<LockEvent>,
+    /// Requests whose stored record changed or went away; filled only if the table was asked to track changes.
+    pub dirty: Vec<Ticket>,
+    /// Requests refused before they were ever seen: part of the memory of ends, and not told by an event's request.
+    pub refused: Vec<(Ticket, Ended)>,
+}
+
+impl Effects {
+    /// Whether nothing has happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.dirty.is_empty() && self.refused.is_empty()
+    }
+}
