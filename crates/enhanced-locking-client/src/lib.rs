@@ -1,1 +1,6 @@
 //! The HTTP API of an Enhanced Locking service: its bodies, and a client that is a lock backend.
+//!
+//! [`api`] owns the bodies; the transport is beside it. The service itself is `enhanced-locking-server`.
+#![forbid(unsafe_code)]
+
+pub mod api;
