@@ -1,0 +1,432 @@
+//! Owns the checked settings: plain values that the rest of the system reads, with the source of every one.
+//! Does not own names, defaults and meaning of the keys (see the schema) nor loading.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::choice::{Backend, LogFormat, LogLevel, MigrationMode};
+use crate::problem::Source;
+use crate::schema::KEYS;
+use crate::secret::Secret;
+use crate::units::ByteSize;
+use crate::value::{Input, Rule, Text};
+
+/// The whole configuration, checked. Made by the [`Loader`](crate::Loader); [`Settings::default`] is what
+/// a run without any file, variable or flag gets.
+///
+/// ```
+/// use enhanced_locking_config::{Backend, Settings};
+///
+/// let settings = Settings::default();
+/// assert!(settings.enabled && settings.metrics.enabled && !settings.priority_queue.enabled);
+/// assert_eq!(settings.backend, Backend::Embedded);
+/// assert_eq!(settings.server.listen.to_string(), "127.0.0.1:4141");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `compatibility-mode`.
+    pub compatibility_mode: bool,
+    /// `backend`.
+    pub backend: Backend,
+    /// `data-dir`.
+    pub data_dir: PathBuf,
+    /// `embedded`.
+    pub embedded: EmbeddedSettings,
+    /// `priority-queue`.
+    pub priority_queue: PriorityQueueSettings,
+    /// `deadlock-detection`.
+    pub deadlock_detection: DeadlockDetectionSettings,
+    /// `retries`.
+    pub retries: RetrySettings,
+    /// `metrics`.
+    pub metrics: MetricsSettings,
+    /// `redis`.
+    pub redis: RedisSettings,
+    /// `migration`.
+    pub migration: MigrationSettings,
+    /// `locks`.
+    pub locks: LockSettings,
+    /// `limits`.
+    pub limits: LimitSettings,
+    /// `server`.
+    pub server: ServerSettings,
+    /// `log`.
+    pub log: LogSettings,
+    /// One entry per key of the schema, in its order.
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// `embedded`: the store in the data directory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EmbeddedSettings {
+    /// `embedded.map-size`.
+    pub map_size: ByteSize,
+}
+
+/// `priority-queue`: who is served first.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PriorityQueueSettings {
+    /// `priority-queue.enabled`, or the switch `priority-queue` itself.
+    pub enabled: bool,
+    /// `priority-queue.credits`.
+    pub credits: CreditSettings,
+    /// `priority-queue.starvation-threshold`.
+    pub starvation_threshold: Option<Duration>,
+    /// `priority-queue.max-priority-boost`.
+    pub max_priority_boost: Option<u32>,
+    /// `priority-queue.priority-boost-interval`.
+    pub priority_boost_interval: Option<Duration>,
+}
+
+/// `priority-queue.credits`: how much earlier than it arrived a request counts as having arrived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CreditSettings {
+    /// `priority-queue.credits.low`.
+    pub low: Option<Duration>,
+    /// `priority-queue.credits.normal`.
+    pub normal: Option<Duration>,
+    /// `priority-queue.credits.high`.
+    pub high: Option<Duration>,
+    /// `priority-queue.credits.critical`.
+    pub critical: Option<Duration>,
+    /// `priority-queue.credits.emergency`.
+    pub emergency: Option<Duration>,
+}
+
+/// `deadlock-detection`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadlockDetectionSettings {
+    /// `deadlock-detection.enabled`, or the switch `deadlock-detection` itself.
+    pub enabled: bool,
+    /// `deadlock-detection.check-interval`.
+    pub check_interval: Duration,
+}
+
+/// `retries`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RetrySettings {
+    /// `retries.enabled`, or the switch `retries` itself.
+    pub enabled: bool,
+    /// `retries.max-attempts`.
+    pub max_attempts: u32,
+    /// `retries.base-delay`.
+    pub base_delay: Duration,
+    /// `retries.max-delay`.
+    pub max_delay: Duration,
+}
+
+/// `metrics`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MetricsSettings {
+    /// `metrics.enabled`, or the switch `metrics` itself.
+    pub enabled: bool,
+}
+
+/// `redis`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RedisSettings {
+    /// `redis.addresses`.
+    pub addresses: Vec<String>,
+    /// `redis.username`.
+    pub username: Option<String>,
+    /// `redis.password`, or the content of `redis.password-file`.
+    pub password: Option<Secret>,
+    /// `redis.password-file`.
+    pub password_file: Option<PathBuf>,
+    /// `redis.cluster-mode`.
+    pub cluster_mode: bool,
+    /// `redis.sentinel-master`.
+    pub sentinel_master: Option<String>,
+    /// `redis.db`.
+    pub db: u16,
+    /// `redis.pool-size`.
+    pub pool_size: usize,
+}
+
+/// `migration`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MigrationSettings {
+    /// `migration.mode`.
+    pub mode: MigrationMode,
+    /// `migration.traffic-percentage`, 0 to 100.
+    pub traffic_percentage: u8,
+    /// `migration.fallback-enabled`.
+    pub fallback_enabled: bool,
+    /// `migration.validation-enabled`.
+    pub validation_enabled: bool,
+}
+
+/// `locks`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LockSettings {
+    /// `locks.default-lease`.
+    pub default_lease: Duration,
+    /// `locks.claim-window`.
+    pub claim_window: Duration,
+    /// `locks.keep-alive`.
+    pub keep_alive: Duration,
+}
+
+/// `limits`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LimitSettings {
+    /// `limits.waiters-per-key`.
+    pub waiters_per_key: usize,
+    /// `limits.waiters-total`.
+    pub waiters_total: usize,
+    /// `limits.waiters-per-owner`.
+    pub waiters_per_owner: usize,
+    /// `limits.locks-total`.
+    pub locks_total: usize,
+    /// `limits.finished-requests`.
+    pub finished_requests: usize,
+    /// `limits.events`.
+    pub events: usize,
+}
+
+/// `server`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerSettings {
+    /// `server.listen`.
+    pub listen: SocketAddr,
+    /// `server.auth-token`, or the content of `server.auth-token-file`.
+    pub auth_token: Option<Secret>,
+    /// `server.auth-token-file`.
+    pub auth_token_file: Option<PathBuf>,
+    /// `server.max-body`.
+    pub max_body: ByteSize,
+    /// `server.max-requests-in-flight`.
+    pub max_requests_in_flight: usize,
+    /// `server.shutdown-grace`.
+    pub shutdown_grace: Duration,
+    /// `server.insecure-listen`.
+    pub insecure_listen: bool,
+}
+
+/// `log`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogSettings {
+    /// `log.level`.
+    pub level: LogLevel,
+    /// `log.format`.
+    pub format: LogFormat,
+}
+
+/// A setting as `config show` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShownSetting {
+    /// The key below `enhanced-locking`, such as `redis.pool-size`.
+    pub path: &'static str,
+    /// The value as it could stand in the file; `None` when unset; `***` for a secret.
+    pub value: Option<String>,
+    /// Who said so.
+    pub source: Source,
+}
+
+/// Who said the value of a key, and in which words.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) source: Source,
+    /// The word chosen where several mean the same, such as `boltdb`.
+    pub(crate) given: Option<String>,
+}
+
+impl Settings {
+    /// Every setting with its value and the source of it, in the order of the reference. Secrets are hidden.
+    ///
+    /// ```
+    /// use enhanced_locking_config::Loader;
+    ///
+    /// let settings = Loader::new()
+    ///     .text("atlantis.yaml", "enhanced-locking: {backend: boltdb}")
+    ///     .flag("server.listen", "127.0.0.1:5000")
+    ///     .load()?;
+    /// let shown = settings.show();
+    /// let backend = shown.iter().find(|setting| setting.path == "backend").unwrap();
+    /// assert_eq!(backend.value.as_deref(), Some("boltdb"));
+    /// assert_eq!(backend.source.to_string(), "atlantis.yaml:1:29");
+    /// # Ok::<(), enhanced_locking_config::LoadError>(())
+    /// ```
+    pub fn show(&self) -> Vec<ShownSetting> {
+        KEYS.iter()
+            .zip(&self.origins)
+            .map(|(key, origin)| {
+                let value = (key.field)(self).value().map(|value| value.to_string());
+                ShownSetting {
+                    path: key.path,
+                    value: origin.given.clone().or(value),
+                    source: origin.source.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// Who said the value of `path`; `None` for a key that does not exist.
+    pub fn source_of(&self, path: &str) -> Option<&Source> {
+        let index = KEYS.iter().position(|key| key.path == path)?;
+        self.origins.get(index).map(|origin| &origin.source)
+    }
+
+    /// Everything empty: what the schema's defaults are put into.
+    fn blank() -> Self {
+        let zero = Duration::ZERO;
+        Self {
+            enabled: false,
+            compatibility_mode: false,
+            backend: Backend::Embedded,
+            data_dir: PathBuf::new(),
+            embedded: EmbeddedSettings { map_size: ByteSize::default() },
+            priority_queue: PriorityQueueSettings {
+                enabled: false,
+                credits: CreditSettings {
+                    low: None,
+                    normal: None,
+                    high: None,
+                    critical: None,
+                    emergency: None,
+                },
+                starvation_threshold: None,
+                max_priority_boost: None,
+                priority_boost_interval: None,
+            },
+            deadlock_detection: DeadlockDetectionSettings { enabled: false, check_interval: zero },
+            retries: RetrySettings { enabled: false, max_attempts: 0, base_delay: zero, max_delay: zero },
+            metrics: MetricsSettings { enabled: false },
+            redis: RedisSettings {
+                addresses: Vec::new(),
+                username: None,
+                password: None,
+                password_file: None,
+                cluster_mode: false,
+                sentinel_master: None,
+                db: 0,
+                pool_size: 0,
+            },
+            migration: MigrationSettings {
+                mode: MigrationMode::Disabled,
+                traffic_percentage: 0,
+                fallback_enabled: false,
+                validation_enabled: false,
+            },
+            locks: LockSettings { default_lease: zero, claim_window: zero, keep_alive: zero },
+            limits: LimitSettings {
+                waiters_per_key: 0,
+                waiters_total: 0,
+                waiters_per_owner: 0,
+                locks_total: 0,
+                finished_requests: 0,
+                events: 0,
+            },
+            server: ServerSettings {
+                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                auth_token: None,
+                auth_token_file: None,
+                max_body: ByteSize::default(),
+                max_requests_in_flight: 0,
+                shutdown_grace: zero,
+                insecure_listen: false,
+            },
+            log: LogSettings { level: LogLevel::Info, format: LogFormat::Text },
+            origins: vec![Origin { source: Source::Default, given: None }; KEYS.len()],
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut settings = Self::blank();
+        for key in KEYS {
+            let value = key.default.and_then(|text| key.rule.read(&Input::One(Text::plain(text))).ok());
+            if let Some(value) = value {
+                let fits = (key.field_mut)(&mut settings).put(value);
+                debug_assert!(fits, "the default of `{}` does not fit its field", key.path);
+            }
+        }
+        settings
+    }
+}
+
+/// The word to show in place of the value's own: only where the key is a choice with two names for one thing.
+pub(crate) fn given_word(rule: &Rule, input: &Input) -> Option<String> {
+    match (rule, input) {
+        (Rule::Choice(_), Input::One(text)) => Some(text.text.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed_and_fits_its_field() {
+        let mut settings = Settings::blank();
+        for key in KEYS {
+            if let Some(text) = key.default {
+                let value = key.rule.read(&Input::One(Text::plain(text)));
+                let value = value.unwrap_or_else(|error| panic!("{}: {error:?}", key.path));
+                assert_eq!(value.to_string(), text, "{} is not written as it is shown", key.path);
+                assert!((key.field_mut)(&mut settings).put(value), "{}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn only_optional_settings_and_the_list_of_addresses_have_no_default() {
+        let settings = Settings::default();
+        for shown in settings.show() {
+            let key = KEYS.iter().find(|key| key.path == shown.path).unwrap();
+            let unset = shown.value.as_deref().unwrap_or_default().is_empty();
+            assert_eq!(key.default.is_none(), unset, "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_field_of_its_own() {
+        let base = Settings::default();
+        for key in KEYS {
+            let text = match key.rule {
+                Rule::Switch => {
+                    (!matches!((key.field)(&base).value(), Some(crate::value::Value::Switch(true))))
+                        .to_string()
+                }
+                Rule::Integer { min, max } if key.default == Some(&min.to_string()) => max.to_string(),
+                Rule::Integer { min, .. } => min.to_string(),
+                Rule::Duration { max, .. } => crate::units::print_duration(&max),
+                Rule::Size { max, .. } => max.to_string(),
+                Rule::Choice(names) => (*names.last().unwrap()).to_owned(),
+                Rule::Text | Rule::Path | Rule::Secret => "other".to_owned(),
+                Rule::Listen => "127.0.0.1:1".to_owned(),
+                Rule::HostPorts => "other:1".to_owned(),
+            };
+            let mut changed = base.clone();
+            let value = key.rule.read(&Input::One(Text::plain(&text))).unwrap();
+            assert!((key.field_mut)(&mut changed).put(value), "{}", key.path);
+            let differing: Vec<_> = KEYS
+                .iter()
+                .filter(|other| (other.field)(&base).value() != (other.field)(&changed).value())
+                .map(|other| other.path)
+                .collect();
+            assert_eq!(differing, [key.path]);
+        }
+    }
+}
