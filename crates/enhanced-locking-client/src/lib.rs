@@ -4,3 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+#[cfg(feature = "remote")]
+mod remote;
+
+#[cfg(feature = "remote")]
+pub use remote::{ConnectError, RemoteBackend, RemoteConfig};

@@ -1,0 +1,167 @@
+//! What a client makes of services that misbehave: none there, silent, dying half-way, speaking something else.
+#![cfg(feature = "remote")]
+
+use std::time::Duration;
+
+use enhanced_locking_client::api::Problem;
+use enhanced_locking_client::{RemoteBackend, RemoteConfig};
+use enhanced_locking_foundation::{
+    AcquireError, AcquireOutcome, AcquireRequest, BackendErrorKind, ErrorCode, FencingToken, Grant,
+    LockBackend, OwnerId, ReleaseError, RequestId, RequestState, ResourceKey, Ticket,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A service that takes every request in whole and answers with these bytes, then hangs up. `None`: it stays silent.
+async fn service(answer: Option<String>) -> RemoteBackend {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                let mut buffer = [0; 4096];
+                while !whole(&seen) {
+                    match stream.read(&mut buffer).await {
+                        Ok(n) if n > 0 => seen.extend_from_slice(&buffer[..n]),
+                        _ => return,
+                    }
+                }
+                match answer {
+                    Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
+                    None => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let config = RemoteConfig::new(server).answer_timeout(Duration::from_millis(300));
+    RemoteBackend::new(&config).unwrap()
+}
+
+/// Whether a request has arrived with its body.
+fn whole(seen: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(seen).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| body.len() >= length.trim().parse::<usize>().unwrap())
+}
+
+fn http(status: &str, kind: &str, body: &str) -> Option<String> {
+    let length = body.len();
+    Some(format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    ))
+}
+
+fn refusal(problem: &Problem) -> Option<String> {
+    let body = serde_json::to_string(problem).unwrap();
+    http(&format!("{} X", problem.status), Problem::MEDIA_TYPE, &body)
+}
+
+fn request() -> AcquireRequest {
+    AcquireRequest::new(ResourceKey::new("k").unwrap(), OwnerId::new("o").unwrap())
+}
+
+fn grant() -> Grant {
+    let request = request();
+    Grant { key: request.key, id: request.id, token: FencingToken::from_u64(1) }
+}
+
+async fn acquire_kind(service: &RemoteBackend) -> BackendErrorKind {
+    match service.acquire(request()).await {
+        Err(AcquireError::Backend(error)) => error.kind(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_unavailable_and_the_message_says_how_to_start_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let nobody = RemoteBackend::new(&RemoteConfig::new(&server)).unwrap();
+    let error = nobody.ping().await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Unavailable);
+    assert!(error.message().contains("enhanced-locks serve") && error.message().contains(&server), "{error}");
+    assert_eq!(acquire_kind(&nobody).await, BackendErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_change_without_an_answer_is_unknown_and_a_question_is_not() {
+    for answer in [None, Some(String::new()), Some("HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{".into())]
+    {
+        let service = service(answer).await;
+        assert_eq!(acquire_kind(&service).await, BackendErrorKind::Indeterminate);
+        assert_eq!(service.stats().await.unwrap_err().kind(), BackendErrorKind::Unavailable);
+    }
+}
+
+#[tokio::test]
+async fn something_else_at_the_address_is_recognised() {
+    let page = service(http("200 OK", "text/html", "<html>hello</html>")).await;
+    let error = page.now().await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Corrupt);
+    assert!(error.message().contains("check the address"), "{error}");
+    let redirect = service(http("302 Found", "text/html", "")).await;
+    assert_eq!(acquire_kind(&redirect).await, BackendErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_proxy_that_gives_up_half_way_leaves_a_change_unknown() {
+    for (status, change) in [
+        ("503 Service Unavailable", BackendErrorKind::Unavailable),
+        ("502 Bad Gateway", BackendErrorKind::Indeterminate),
+        ("504 Gateway Timeout", BackendErrorKind::Indeterminate),
+        ("403 Forbidden", BackendErrorKind::Denied),
+    ] {
+        let proxy = service(http(status, "text/plain", "no")).await;
+        assert_eq!(acquire_kind(&proxy).await, change, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_come_back_as_what_they_were() {
+    let busy = service(refusal(&Problem::busy(&[]))).await;
+    assert_eq!(busy.acquire(request()).await.unwrap(), AcquireOutcome::Busy(Vec::new()));
+
+    let sent = AcquireError::QueueFull { scope: "for this key", waiting: 3, limit: 3 };
+    let full = service(refusal(&Problem::from(&sent))).await;
+    assert_eq!(full.acquire(request()).await.unwrap_err().to_string(), sent.to_string());
+
+    let lost = enhanced_locking_foundation::NotHeld { ended: None, current: Some(FencingToken::from_u64(9)) };
+    let stale = service(refusal(&Problem::from(&lost))).await;
+    match stale.release(&grant()).await {
+        Err(ReleaseError::NotHeld(error)) => assert_eq!(error, lost),
+        other => panic!("{other:?}"),
+    }
+
+    let unknown = Problem::new(ErrorCode::NotFound, 404, "no such request")
+        .kind(enhanced_locking_client::api::ProblemKind::Unknown);
+    let nobody = service(refusal(&unknown)).await;
+    let ticket = Ticket { key: request().key, id: RequestId::generate() };
+    assert_eq!(nobody.await_turn(&ticket, Duration::ZERO).await.unwrap(), RequestState::Unknown);
+    assert_eq!(nobody.find(&ticket.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_id_that_would_change_the_address_is_not_sent() {
+    let service = service(None).await;
+    let error = service.find(&RequestId::new("..").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_closed_client_sends_nothing() {
+    let service = service(None).await;
+    service.close().await.unwrap();
+    assert_eq!(acquire_kind(&service).await, BackendErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn renewals_that_lack_an_answer_are_not_taken_for_lost() {
+    let service = service(http("200 OK", "application/json", r#"{"results": []}"#)).await;
+    let renewal = enhanced_locking_foundation::Renewal { grant: grant(), lease: None };
+    assert_eq!(service.renew(vec![renewal]).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
+}
