@@ -1,5 +1,6 @@
 //! What a client makes of services that misbehave: none there, silent, dying half-way, speaking something else.
 #![cfg(feature = "remote")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may panic")]
 
 use std::time::Duration;
 
