@@ -28,10 +28,10 @@ pub trait Engine: Send + Sync + std::fmt::Debug + 'static {
         change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
     ) -> impl Future<Output = Result<R, BackendError>> + Send;
 
-    /// Reads what counts.
+    /// Reads what counts. May ask more than once, if what it was told did not come to count.
     fn read<R: Send>(
         &self,
-        question: impl FnOnce(&LockTable, Timestamp) -> R + Send,
+        question: impl Fn(&LockTable, Timestamp) -> R + Send,
     ) -> impl Future<Output = Result<R, BackendError>> + Send;
 
     /// The events and wake-ups of the table.

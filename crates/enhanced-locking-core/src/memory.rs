@@ -65,7 +65,7 @@ impl Engine for MemoryEngine {
 
     async fn read<R: Send>(
         &self,
-        question: impl FnOnce(&LockTable, Timestamp) -> R + Send,
+        question: impl Fn(&LockTable, Timestamp) -> R + Send,
     ) -> Result<R, BackendError> {
         let table = self.table.lock();
         let table = table.as_ref().ok_or_else(closed)?;

@@ -1,1 +1,31 @@
-//! The durable embedded store of Enhanced Locking (LMDB).
+//! The durable embedded store (the seed's "BoltDB backend"): the lock table behind LMDB, with group commit (design §5).
+//!
+//! ```text
+//!   callers ──► channel ──► writer thread: apply a batch to the table
+//!                              │           commit one transaction (one fsync)
+//!                              │           publish the events
+//!              answers ◄───────┘           answer the batch
+//! ```
+//!
+//! Nothing is acknowledged that is not on disk. Owns files, records and the writer thread; the rules about locks
+//! are `enhanced-locking-core`'s, so this store and the one in memory cannot disagree about them.
+//!
+//! Unsafe code: only the calls by which heed opens and resizes a memory map, argued where they stand in `env`.
+
+mod backend;
+mod check;
+mod config;
+mod directory;
+mod engine;
+mod env;
+mod error;
+mod pages;
+mod record;
+mod store;
+mod writer;
+
+pub use backend::{EmbeddedBackend, open};
+pub use check::{CheckReport, check};
+pub use config::EmbeddedConfig;
+pub use engine::EmbeddedEngine;
+pub use error::OpenError;

@@ -91,6 +91,26 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::Released,
+        Self::Expired,
+        Self::Unclaimed,
+        Self::Cancelled,
+        Self::TimedOut,
+        Self::Abandoned,
+        Self::Transferred,
+        Self::ForceReleased,
+        Self::OwnerGone,
+        Self::Deadlock,
+    ];
+
+    /// The reason of a name, as [`Self::as_str`] writes it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// The name used in the API, in metrics and on disk.
     #[must_use]
     pub fn as_str(self) -> &'static str {

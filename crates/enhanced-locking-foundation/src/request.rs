@@ -170,7 +170,8 @@ impl AcquireRequest {
             Wait::AtMost(duration) => Some(duration),
             Wait::No | Wait::Forever => None,
         };
-        for (what, duration) in [("lease", self.lease.duration()), ("wait", wait), ("max_age", self.max_age)] {
+        for (what, duration) in [("lease", self.lease.duration()), ("wait", wait), ("max_age", self.max_age)]
+        {
             if let Some(duration) = duration
                 && !ALLOWED.contains(&duration)
             {

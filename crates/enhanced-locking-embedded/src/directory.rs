@@ -1,0 +1,59 @@
+//! The data directory. Owns its layout and the rule that one process at a time has it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+
+/// A data directory that this process alone may use, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Locked as long as it is open; the system lets go of it however the process ends.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if it is missing and takes it.
+    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(path).map_err(|e| OpenError::io("making the directory", path, e))?;
+        let lock_path = path.join("process.lock");
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let mut lock = open.map_err(|e| OpenError::io("opening the lock file in", path, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Only for the message; whoever holds it is named as well as can be.
+                let _ = lock.read_to_string(&mut pid);
+                let pid = pid.trim();
+                let holder =
+                    if pid.is_empty() { "another process".to_owned() } else { format!("process {pid}") };
+                return Err(OpenError::InUse { directory: path.to_owned(), holder });
+            }
+            Err(TryLockError::Error(e)) => return Err(OpenError::io("locking", lock_path, e)),
+        }
+        let write = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
+        write.map_err(|e| OpenError::io("writing the lock file in", path, e))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file with the data.
+    pub(crate) fn data_file(&self) -> PathBuf {
+        data_file(&self.path)
+    }
+}
+
+/// The data file of a directory.
+pub(crate) fn data_file(directory: &Path) -> PathBuf {
+    directory.join("data.mdb")
+}

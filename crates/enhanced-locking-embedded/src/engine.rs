@@ -1,0 +1,193 @@
+//! The engine of the embedded store: how changes reach the writer and how reads see only what is on disk. Owns neither files nor rules.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded};
+use enhanced_locking_core::backend::Engine;
+use enhanced_locking_core::{Feed, LockTable};
+use enhanced_locking_foundation::{
+    BackendError, BackendErrorKind, BackendInfo, Durability, SteadyClock, Timestamp,
+};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::directory::{Directory, data_file};
+use crate::env::Map;
+use crate::store::Store;
+use crate::writer::{Job, Message, Progress, Shared, Writer};
+use crate::{EmbeddedConfig, OpenError};
+
+/// The most changes under way: callers beyond wait their turn.
+const MAX_IN_FLIGHT: usize = 8_192;
+
+/// A table behind a writer thread.
+#[derive(Debug)]
+pub struct EmbeddedEngine {
+    shared: Arc<Shared>,
+    jobs: Sender<Message>,
+    /// One permit per place in the channel, so that sending never blocks a thread of the runtime.
+    room: Semaphore,
+    /// The map belongs to the writer, so that closing lets go of it; copies borrow it.
+    map: Weak<Map>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    directory: PathBuf,
+}
+
+impl EmbeddedEngine {
+    pub(crate) fn open(config: EmbeddedConfig) -> Result<Self, OpenError> {
+        let EmbeddedConfig { directory, policy, map_size, clock } = config;
+        let mut store = Store::open(Directory::take(&directory)?, map_size)?;
+        let mut loaded = store.load(policy)?;
+        let meta = loaded.table.meta();
+        let clock = clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(meta.time)));
+        loaded.table.resume(clock.now().max(meta.time));
+        let feed = Feed::new(policy.limits.events, meta.last_event);
+        feed.reset(loaded.events, meta.last_event);
+        let shared = Arc::new(Shared {
+            table: RwLock::new(loaded.table),
+            progress: watch::Sender::new(Progress::default()),
+            feed,
+            clock,
+        });
+        let (sender, receiver) = bounded(MAX_IN_FLIGHT);
+        let map = store.map();
+        let mut writer = Writer::new(store, Arc::clone(&shared), receiver);
+        writer.settle_opening()?;
+        let writer = writer.spawn().map_err(|e| OpenError::io("starting the writer of", &directory, e))?;
+        Ok(Self {
+            shared,
+            jobs: sender,
+            room: Semaphore::new(MAX_IN_FLIGHT - 1),
+            map,
+            writer: Mutex::new(Some(writer)),
+            directory,
+        })
+    }
+
+    /// Writes a consistent, compacted copy of the store into another directory, while it goes on. Opening that
+    /// directory is restoring it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the copy cannot be written, or there is a store already.
+    pub async fn backup(&self, to: &Path) -> Result<(), OpenError> {
+        let (map, to) = (self.map.upgrade(), to.to_owned());
+        let Some(map) = map else {
+            return Err(OpenError::io(
+                "copying",
+                &self.directory,
+                std::io::Error::other("the store is closed"),
+            ));
+        };
+        let file = data_file(&to);
+        let copy = tokio::task::spawn_blocking(move || map.backup(&to));
+        copy.await.unwrap_or_else(|e| Err(OpenError::io("copying to", file, std::io::Error::other(e))))
+    }
+}
+
+impl Drop for EmbeddedEngine {
+    fn drop(&mut self) {
+        // Whoever opens the directory next must find it free: wait for the writer, at most for one commit.
+        let (done, _) = oneshot::channel();
+        let _ = self.jobs.send(Message::Stop(done));
+        if let Some(writer) = self.writer.lock().take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Engine for EmbeddedEngine {
+    fn info(&self) -> BackendInfo {
+        BackendInfo {
+            name: "embedded",
+            location: self.directory.display().to_string(),
+            durability: Durability::Durable,
+        }
+    }
+
+    async fn submit<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
+    ) -> Result<R, BackendError> {
+        let permit = self.room.acquire().await.map_err(|_| closed())?;
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Change { change: Some(change), result: None, reply });
+        self.jobs.try_send(Message::Change(job)).map_err(|_| closed())?;
+        let answer = answer.await;
+        drop(permit);
+        answer.map_err(|_| lost())?
+    }
+
+    async fn read<R: Send>(
+        &self,
+        question: impl Fn(&LockTable, Timestamp) -> R + Send,
+    ) -> Result<R, BackendError> {
+        loop {
+            let (seen, answer) = {
+                let table = self.shared.table.read();
+                (*self.shared.progress.borrow(), question(&table, self.shared.clock.now()))
+            };
+            if seen.settled == seen.applied {
+                return Ok(answer);
+            }
+            // The answer may tell of a batch that is not on disk yet: it counts once that one is settled.
+            let mut progress = self.shared.progress.subscribe();
+            let settled = progress.wait_for(|progress| progress.settled >= seen.applied).await;
+            if settled.map_err(|_| closed())?.failed < seen.applied {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+
+    async fn close(&self) -> Result<(), BackendError> {
+        self.room.close();
+        let (done, stopped) = oneshot::channel();
+        // A writer that is gone already has let go of the files.
+        if self.jobs.send(Message::Stop(done)).is_ok() {
+            let _ = stopped.await;
+        }
+        Ok(())
+    }
+}
+
+struct Change<F, R> {
+    change: Option<F>,
+    result: Option<R>,
+    reply: oneshot::Sender<Result<R, BackendError>>,
+}
+
+impl<F, R> Job for Change<F, R>
+where
+    F: FnOnce(&mut LockTable, Timestamp) -> R + Send,
+    R: Send,
+{
+    fn apply(&mut self, table: &mut LockTable, now: Timestamp) {
+        self.result = self.change.take().map(|change| change(table, now));
+    }
+
+    fn answer(self: Box<Self>, failed: Option<BackendError>) {
+        let answer = match (failed, self.result) {
+            (Some(error), _) => Err(error),
+            (None, Some(result)) => Ok(result),
+            (None, None) => Err(lost()),
+        };
+        // A caller that has gone away asks again by its request id.
+        let _ = self.reply.send(answer);
+    }
+}
+
+fn closed() -> BackendError {
+    BackendError::new(BackendErrorKind::Closed, "this store was closed by its process")
+}
+
+fn lost() -> BackendError {
+    BackendError::new(
+        BackendErrorKind::Indeterminate,
+        "the writer stopped before it answered; ask again once the service is back",
+    )
+}
