@@ -13,6 +13,7 @@ impl LockTable {
     /// Ends a request: out of the table, remembered, told. The caller hands the resource on.
     pub(super) fn end(&mut self, handle: Handle, reason: EndReason, cause: Cause, now: Timestamp) -> Entry {
         let entry = self.remove_entry(handle);
+        self.ends += 1;
         let token = entry.holding().map(|holding| holding.token);
         let request = &entry.request;
         self.finished.remember(

@@ -98,8 +98,9 @@ impl LockTable {
 
     /// Ends at most `budget` entries whose time has run out, in the order of time, and hands on.
     pub fn sweep(&mut self, budget: usize, now: Timestamp) -> SweepOutcome {
-        let mut ended = 0;
-        while ended < budget {
+        // A hand-off ends dead waiters on its way; they count as well.
+        let before = self.ends;
+        while self.ends - before < budget {
             let Some(&(deadline, handle)) = self.deadlines.first() else { break };
             if deadline > now {
                 break;
@@ -107,8 +108,8 @@ impl LockTable {
             let entry = self.end_over(handle, now);
             self.promote(entry.resource, now);
             self.drop_if_free(entry.resource, &entry.request.key);
-            ended += 1;
         }
+        let ended = self.ends - before;
         SweepOutcome { ended, next: self.earliest_deadline() }
     }
 

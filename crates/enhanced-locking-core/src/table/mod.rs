@@ -77,6 +77,8 @@ pub struct LockTable {
     waiting_by_owner: HashMap<OwnerId, usize>,
     waiting_by_priority: [usize; Priority::ALL.len()],
     held: usize,
+    /// How many requests have come to their end since the table was made.
+    ends: usize,
     finished: Finished,
     last_token: FencingToken,
     last_sequence: u64,
@@ -105,6 +107,7 @@ impl LockTable {
             waiting_by_owner: HashMap::new(),
             waiting_by_priority: [0; Priority::ALL.len()],
             held: 0,
+            ends: 0,
             finished: Finished::default(),
             last_token: FencingToken::NONE,
             last_sequence: 0,
