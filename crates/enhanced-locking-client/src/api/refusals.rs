@@ -93,6 +93,25 @@ impl Problem {
     }
 }
 
+/// So that `?` works on either end.
+macro_rules! by_value {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Problem {
+            fn from(error: $error) -> Self {
+                Self::from(&error)
+            }
+        })*
+    };
+}
+
+by_value!(AcquireError, NotHeld, ReleaseError, TransferError, ReprioritiseError, BackendError);
+
+impl From<Box<Problem>> for Problem {
+    fn from(problem: Box<Problem>) -> Self {
+        *problem
+    }
+}
+
 impl From<ValueError> for Problem {
     fn from(error: ValueError) -> Self {
         let path = match &error {

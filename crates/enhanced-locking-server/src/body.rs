@@ -1,0 +1,162 @@
+//! Reading what callers send: JSON bodies, query parameters, ids in addresses. Owns the words for malformed input; values are checked by the API's bodies.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use enhanced_locking_foundation::{ErrorCode, RequestId};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::problem::Refusal;
+
+/// A JSON body, read within the limits of size and time.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        expect_json(request.headers())?;
+        let bytes = tokio::time::timeout(app.config.read_timeout, read(request, app.config.max_body_bytes))
+            .await
+            .map_err(|_| {
+                Refusal::new(
+                    ErrorCode::InvalidRequest,
+                    StatusCode::REQUEST_TIMEOUT,
+                    format!("the body did not arrive within {} s", app.config.read_timeout.as_secs()),
+                )
+            })??;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Only JSON that says so: a web page of somebody else cannot send that without asking the browser for leave.
+fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let given = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let media = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let had = given.map_or_else(|| "none".to_owned(), |given| format!("`{}`", given.escape_default()));
+    Err(Refusal::new(
+        ErrorCode::InvalidRequest,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("the body must be JSON and say so: send `Content-Type: application/json` (it has {had})"),
+    ))
+}
+
+async fn read(request: Request, max: usize) -> Result<Vec<u8>, Refusal> {
+    let too_large = || {
+        Refusal::new(
+            ErrorCode::InvalidRequest,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {max} bytes; ask for less at once"),
+        )
+    };
+    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > max) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let mut stream = request.into_body().into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| {
+            Refusal::new(ErrorCode::InvalidRequest, StatusCode::BAD_REQUEST, "the body broke off")
+        })?;
+        if bytes.len() + chunk.len() > max {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        let error = error.into_inner();
+        let message = match error.classify() {
+            serde_json::error::Category::Eof if bytes.is_empty() => {
+                "the body is empty; a JSON object is needed".to_owned()
+            }
+            serde_json::error::Category::Data => error.to_string(),
+            _ => format!("the body is not JSON: {error}"),
+        };
+        Refusal::field(&path, message)
+    })?;
+    json.end().map_err(|error| Refusal::field("", format!("the body goes on after the JSON: {error}")))?;
+    Ok(value)
+}
+
+/// The parameters behind the `?`.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Refusal::field("", format!("query parameters: {}", words(&rejection)))),
+        }
+    }
+}
+
+/// The cause of a rejection without the library's own preface.
+fn words(rejection: &axum::extract::rejection::QueryRejection) -> String {
+    let mut error: &dyn std::error::Error = rejection;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// The id in an address.
+pub(crate) struct Id(pub(crate) RequestId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Refusal::field("id", "the id in the address is not valid UTF-8"))?;
+        RequestId::new(id).map(Self).map_err(|error| Refusal::field("id", error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enhanced_locking_client::api::LockBody;
+
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        let mut words = String::new();
+        let refusal = parse::<LockBody>(bytes).err().unwrap();
+        let _ = refusal.with(|problem| {
+            assert_eq!(problem.status, 400);
+            words = format!("{}|{}", problem.problems[0].path, problem.problems[0].message);
+        });
+        words
+    }
+
+    #[test]
+    fn malformed_json_is_explained_with_its_place() {
+        assert!(message(b"").contains("the body is empty"));
+        assert!(message(b"{\"owner\": ").contains("is not JSON: EOF"));
+        assert!(message(b"{\"owner\": nope}").contains("line 1 column"));
+        assert!(message(b"{\"owner\":\"o\"} x").contains("goes on after"));
+        assert!(message(b"{\"owner\": \"\xff\"}").contains("not JSON"));
+    }
+
+    #[test]
+    fn wrong_types_name_their_field() {
+        assert!(message(br#"{"owner":"o","lease_ms":"5s"}"#).starts_with("lease_ms|invalid type: string"));
+        assert!(message(br#"{"owner":"o","pull":{"repo":1}}"#).starts_with("pull.repo|"));
+        assert!(message(br#"{"owner":"o","mode":"alone"}"#).contains("expected `exclusive` or `shared`"));
+    }
+}
