@@ -20,5 +20,5 @@
 pub mod conformance;
 // pub mod faults;
 // pub mod history;
-// pub mod invariants;
-// pub mod strategy;
+pub mod invariants;
+pub mod strategy;

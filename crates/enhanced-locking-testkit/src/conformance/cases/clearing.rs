@@ -68,8 +68,8 @@ pub async fn a_pull_is_of_exactly_one_repository(f: &dyn Fixture) {
     let cleared = clear(&t, Selector::Pull(pull("acme/infra", 1))).await;
     assert_eq!(cleared.released.len(), 1, "{cleared:?}");
     assert_eq!(t.view(&t.key("k0")).await, None);
-    for i in 1..pulls.len() {
-        assert_eq!(t.holders(&t.key(&format!("k{i}"))).await, ["atlantis"], "{:?}", pulls[i]);
+    for (i, pull) in pulls.iter().enumerate().skip(1) {
+        assert_eq!(t.holders(&t.key(&format!("k{i}"))).await, ["atlantis"], "{pull:?}");
     }
     assert_eq!(t.holders(&t.key("no pull")).await, ["acme/infra#1"], "an owner's name is no pull request");
 }

@@ -23,7 +23,7 @@ pub async fn a_forced_lock_goes_to_the_next(f: &dyn Fixture) {
     let next = ask(&key, "b");
     t.queued(&next).await;
     let mark = t.mark().await;
-    assert_eq!(force(&t, &key, None).await, [record.clone()]);
+    assert_eq!(force(&t, &key, None).await, std::slice::from_ref(&record));
     assert!(t.holds(&next).await.token > record.token);
     let ended = t.ended(&request, EndReason::ForceReleased).await;
     assert_eq!(ended.token, Some(record.token));
