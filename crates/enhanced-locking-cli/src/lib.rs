@@ -1,5 +1,102 @@
 //! The command `enhanced-locks`: arguments in, work done through the crates below, exit code out.
+//!
+//! Owns the command line and everything about processes: signals, exit codes, terminals. Rules about locks, waiting
+//! and renewing are in the crates below. The library exists for the program and its tests; programs in Rust use the
+//! crate `enhanced-locking` instead.
 
 #![forbid(unsafe_code)]
 
-pub mod supervise;
+mod acquire;
+mod args;
+mod commands;
+mod duration;
+mod failure;
+mod identity;
+mod logging;
+mod output;
+mod service;
+mod session;
+mod supervise;
+mod waiting;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::Paint;
+use session::Session;
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == supervise::EXEC) {
+        return ExitCode::from(supervise::exec(arguments));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A reader of the help that has gone is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if help { 0 } else { failure::code::USAGE });
+        }
+    };
+    let style = cli.global.color.style(&std::io::stderr());
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("{} {failure}", style.paint(Paint::Bad, "error:"));
+            }
+            if let Some(hint) = &failure.hint {
+                eprintln!("{} {hint}", style.paint(Paint::Good, "hint:"));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let session = || Session::new(&global);
+    match command {
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
+        Command::Config(command) => commands::config::run(command, &global),
+        Command::Serve(args) => on_all_cores(commands::serve::run(args, &global)),
+        Command::Demo(_) => Ok(()),
+        Command::Run(args) => here(commands::run::run(args, &session()?)),
+        Command::Lock(args) => here(commands::lock::run(args, &session()?)),
+        Command::Unlock(args) => here(commands::unlock::run(args, &session()?)),
+        Command::Renew(args) => here(commands::renew::run(args, &session()?)),
+        Command::Transfer(args) => here(commands::transfer::run(args, &session()?)),
+        Command::ForceUnlock(args) => here(commands::force_unlock::run(args, &session()?)),
+        Command::Get(args) => here(commands::get::run(args, &session()?)),
+        Command::List(args) => here(commands::list::run(args, &session()?)),
+        Command::Queue(args) => here(commands::queue::run(args, &session()?)),
+        Command::Watch(args) => here(commands::watch::run(args, &session()?)),
+        Command::Health(_) => here(commands::health::run(&session()?)),
+    }
+}
+
+/// Runs on this thread alone: it lives as long as the process, which `run` relies on.
+fn here(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // Name look-ups that hang must not keep the program from ending.
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs on all cores.
+fn on_all_cores(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}

@@ -13,19 +13,19 @@ use std::process::{Child, Command};
 use super::Grouping;
 
 /// The hidden first argument that turns this program into the command's launcher.
-pub const EXEC: &str = "__exec";
+pub(crate) const EXEC: &str = "__exec";
 
 /// Exit code for a command that was found but cannot be run, as shells have it.
-pub const NOT_EXECUTABLE: u8 = 126;
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// Exit code for a command that was not found, as shells have it.
-pub const NOT_FOUND: u8 = 127;
+pub(crate) const NOT_FOUND: u8 = 127;
 
 /// This program, even if its file was replaced or removed since it started.
 const SELF: &str = "/proc/self/exe";
 
 /// A command to run.
 #[derive(Clone, Debug)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The program and its arguments; never empty.
     pub command: Vec<OsString>,
     /// Variables added to the environment.
@@ -42,7 +42,7 @@ impl Launch {
     ///
     /// # Errors
     /// The operating system's. A command that does not exist is only found out by the launcher, see [`exec`].
-    pub fn start(&self) -> io::Result<Child> {
+    pub(crate) fn start(&self) -> io::Result<Child> {
         let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = if self.tied && cfg!(target_os = "linux") && Path::new(SELF).exists() {
             let mut command = Command::new(SELF);
@@ -61,7 +61,7 @@ impl Launch {
 
 /// The launcher: becomes the command of `arguments` (`PARENT PROGRAM ARGUMENTS…`). Returns only if that fails,
 /// with the exit code.
-pub fn exec(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+pub(crate) fn exec(mut arguments: impl Iterator<Item = OsString>) -> u8 {
     let parent = arguments.next().and_then(|parent| parent.to_str()?.parse::<i32>().ok());
     let (Some(parent), Some(program)) = (parent, arguments.next()) else { return 2 };
     #[cfg(target_os = "linux")]
@@ -81,7 +81,7 @@ pub fn exec(mut arguments: impl Iterator<Item = OsString>) -> u8 {
 }
 
 /// The exit code and message for a command that could not be started.
-pub fn describe(program: &OsStr, error: &io::Error) -> (u8, String) {
+pub(crate) fn describe(program: &OsStr, error: &io::Error) -> (u8, String) {
     let program = program.to_string_lossy();
     match error.kind() {
         io::ErrorKind::NotFound => (NOT_FOUND, format!("{program}: command not found")),

@@ -19,19 +19,18 @@ mod tree;
 
 use std::future::Future;
 use std::io;
-use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use launch::{EXEC, Launch, describe, exec};
-pub use signals::{Received, Signals};
-pub use terminal::Grouping;
+pub(crate) use launch::{EXEC, Launch, describe, exec};
+pub(crate) use signals::{Received, Signals};
+pub(crate) use terminal::Grouping;
 
 /// The same signal twice within this time is passed on once.
-pub const TWICE: Duration = Duration::from_millis(100);
+pub(crate) const TWICE: Duration = Duration::from_millis(100);
 
 /// How often the process table is read while processes are being stopped.
 const POLL: Duration = Duration::from_millis(50);
@@ -42,7 +41,7 @@ const KILLED: Duration = Duration::from_secs(5);
 
 /// How a supervised command came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It exited with this code.
     Exited(u8),
     /// A signal killed it.
@@ -57,7 +56,7 @@ pub enum Ended {
 impl Ended {
     /// The exit code a shell would show; `lost` for a lost lock.
     #[must_use]
-    pub fn code(self, lost: u8) -> u8 {
+    pub(crate) fn code(self, lost: u8) -> u8 {
         match self {
             Self::Exited(code) => code,
             Self::Killed(signal) => killed_by(signal),
@@ -68,14 +67,13 @@ impl Ended {
 
 /// The exit code of a process that a signal ended, as shells have it.
 #[must_use]
-pub fn killed_by(signal: Signal) -> u8 {
+pub(crate) fn killed_by(signal: Signal) -> u8 {
     u8::try_from(128 + signal.as_raw()).unwrap_or(u8::MAX)
 }
 
 /// A command that runs.
 #[derive(Debug)]
-pub struct Supervisor {
-    child: Child,
+pub(crate) struct Supervisor {
     pid: Pid,
     grouping: Grouping,
     grace: Duration,
@@ -87,20 +85,15 @@ impl Supervisor {
     ///
     /// # Errors
     /// The operating system's; see [`describe`].
-    pub fn start(launch: &Launch, grace: Duration) -> io::Result<Self> {
+    pub(crate) fn start(launch: &Launch, grace: Duration) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if launch.tied {
             let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         }
         let child = launch.start()?;
         let pid = Pid::from_child(&child);
-        Ok(Self { child, pid, grouping: launch.grouping, grace, adopts: launch.tied })
-    }
-
-    /// The command's process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
+        // Only the id is kept: the command is waited for without the standard library, which would reap it at once.
+        Ok(Self { pid, grouping: launch.grouping, grace, adopts: launch.tied })
     }
 
     /// Waits for the command's end, passing on signals, and stops it when `lost` completes.
@@ -109,7 +102,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// The operating system's, if the command cannot be waited for.
-    pub async fn run(self, signals: &mut Signals, lost: impl Future<Output = ()>) -> io::Result<Ended> {
+    pub(crate) async fn run(
+        self,
+        signals: &mut Signals,
+        lost: impl Future<Output = ()>,
+    ) -> io::Result<Ended> {
         if self.grouping == Grouping::Own {
             signals.watch_stops()?;
         }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 /// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub(crate) struct Received {
     /// Which one.
     pub signal: Signal,
     /// Whether the kernel sent it: a key at the terminal, or its hang-up. The whole foreground group got it then.
@@ -21,7 +21,7 @@ const WATCHED: [i32; 7] = [c::SIGINT, c::SIGTERM, c::SIGHUP, c::SIGQUIT, c::SIGU
 
 /// The stream of received signals.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     received: mpsc::UnboundedReceiver<Received>,
     handle: Option<Handle>,
 }
@@ -32,7 +32,7 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system's, if a handler cannot be installed.
-    pub fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         let ignored = ignored_mask(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
         let watched = WATCHED.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
         let mut signals = SignalsInfo::<WithOrigin>::new(watched)?;
@@ -51,8 +51,8 @@ impl Signals {
     }
 
     /// Signals that a test sends.
-    #[must_use]
-    pub fn fake() -> (mpsc::UnboundedSender<Received>, Self) {
+    #[cfg(test)]
+    pub(crate) fn fake() -> (mpsc::UnboundedSender<Received>, Self) {
         let (sender, received) = mpsc::unbounded_channel();
         (sender, Self { received, handle: None })
     }
@@ -61,20 +61,30 @@ impl Signals {
     ///
     /// # Errors
     /// The operating system's, if the handler cannot be installed.
-    pub fn watch_stops(&self) -> std::io::Result<()> {
+    pub(crate) fn watch_stops(&self) -> std::io::Result<()> {
         self.handle.as_ref().map_or(Ok(()), |handle| handle.add_signal(c::SIGTSTP))
     }
 
     /// The next signal. Never ends.
-    pub async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         match self.received.recv().await {
             Some(received) => received,
             None => std::future::pending().await,
         }
     }
 
+    /// A signal that asks to end and has arrived already.
+    pub(crate) fn pending_stop(&mut self) -> Option<Signal> {
+        loop {
+            let signal = self.received.try_recv().ok()?.signal;
+            if asks_to_end(signal) {
+                return Some(signal);
+            }
+        }
+    }
+
     /// The next signal that asks a process to end.
-    pub async fn next_stop(&mut self) -> Signal {
+    pub(crate) async fn next_stop(&mut self) -> Signal {
         loop {
             let signal = self.next().await.signal;
             if asks_to_end(signal) {
@@ -86,7 +96,7 @@ impl Signals {
 
 /// Whether a signal is a request to end, and not one with a meaning of the command's own.
 #[must_use]
-pub fn asks_to_end(signal: Signal) -> bool {
+pub(crate) fn asks_to_end(signal: Signal) -> bool {
     [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].contains(&signal)
 }
 

@@ -1,0 +1,215 @@
+//! What a person sees while a command waits for its lock: a live line on a terminal, a line now and then elsewhere.
+//!
+//! Owns when something is written to standard error; the waiting itself is the manager's.
+
+use std::io::Write;
+use std::time::Duration;
+
+use enhanced_locking_client::api::{AcquireReply, PlaceView};
+use enhanced_locking_foundation::{QueuePlace, Timestamp};
+use enhanced_locking_manager::Progress;
+use tokio::time::Instant;
+
+use crate::args::Format;
+use crate::duration::human;
+use crate::output::{Paint, Style, place_line};
+
+/// How often the live line is drawn anew.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// How often a log hears that the waiting goes on, if nothing changed.
+const REMINDER: Duration = Duration::from_secs(60);
+/// The shortest time between two lines in a log.
+const SPARSE: Duration = Duration::from_secs(5);
+
+/// The line about the waiting.
+#[derive(Debug)]
+pub(crate) struct WaitingLine {
+    style: Style,
+    format: Format,
+    quiet: bool,
+    began: Instant,
+    /// Server time when the waiting began.
+    now: Timestamp,
+    state: State,
+    /// What a log was told last, and when.
+    told: Option<(String, Instant)>,
+    drawn: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking,
+    Waiting(Box<QueuePlace>),
+    Away(String),
+}
+
+impl WaitingLine {
+    pub(crate) fn new(style: Style, format: Format, quiet: bool, now: Timestamp) -> Self {
+        let began = Instant::now();
+        Self { style, format, quiet, began, now, state: State::Asking, told: None, drawn: false }
+    }
+
+    /// Takes in how the waiting goes.
+    pub(crate) fn note(&mut self, progress: &Progress<'_>) {
+        self.state = match progress {
+            Progress::Waiting(place) => State::Waiting(Box::new((*place).clone())),
+            Progress::Retrying { error, .. } => State::Away(error.message().to_owned()),
+            _ => return,
+        };
+        self.show();
+    }
+
+    /// Writes what there is to write now.
+    pub(crate) fn show(&mut self) {
+        if self.quiet {
+            return;
+        }
+        let Some((text, identity)) = self.text() else { return };
+        if self.style.terminal && self.format == Format::Table {
+            let line = self.style.paint(Paint::Warn, fit(&text));
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K{line}");
+            self.drawn = true;
+        } else if self.is_due(&identity) {
+            eprintln!("{}", if self.format == Format::Json { identity.clone() } else { text });
+            self.told = Some((identity, Instant::now()));
+        }
+    }
+
+    /// Takes the live line away, so that others can write.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
+
+    /// How long it has waited so far, if it had to.
+    pub(crate) fn waited(&self) -> Option<Duration> {
+        (!matches!(self.state, State::Asking)).then(|| self.began.elapsed())
+    }
+
+    /// Whether a log should hear this: at once if it is the first, sparsely if it is news, else as a reminder.
+    fn is_due(&self, identity: &str) -> bool {
+        match &self.told {
+            None => true,
+            Some((told, at)) if told == identity => at.elapsed() >= REMINDER,
+            Some((_, at)) => at.elapsed() >= SPARSE,
+        }
+    }
+
+    /// The line, and what must change for it to be news.
+    fn text(&self) -> Option<(String, String)> {
+        let waited = human(Duration::from_secs(self.began.elapsed().as_secs()));
+        match &self.state {
+            State::Asking => None,
+            State::Waiting(place) => {
+                let now = self.now.plus(self.began.elapsed());
+                let key = &place.request.key;
+                let text =
+                    format!("enhanced-locks: waiting for {key}: {}; waited {waited}", place_line(place, now));
+                let identity = match self.format {
+                    Format::Json => serde_json::to_string(&AcquireReply::Queued(PlaceView::from(&**place)))
+                        .unwrap_or_default(),
+                    Format::Table => {
+                        let holders: Vec<&str> =
+                            place.holders.iter().map(|holder| holder.owner().as_str()).collect();
+                        format!("{} {} {holders:?}", place.position, place.depth)
+                    }
+                };
+                Some((text, identity))
+            }
+            State::Away(error) => {
+                let text = format!("enhanced-locks: {error}; trying again, waited {waited}");
+                let identity = match self.format {
+                    Format::Json => serde_json::json!({"state": "retrying", "detail": error}).to_string(),
+                    Format::Table => "away".to_owned(),
+                };
+                Some((text, identity))
+            }
+        }
+    }
+}
+
+impl Drop for WaitingLine {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Cuts a line to the width of the terminal: a wrapped line could not be drawn over.
+fn fit(text: &str) -> String {
+    let width = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+    cut(text, if width == 0 { 80 } else { width })
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() < width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(2)).collect();
+    kept + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use enhanced_locking_foundation::{AcquireRequest, OwnerId, ResourceKey};
+
+    use super::*;
+
+    fn place(position: usize) -> QueuePlace {
+        let request = AcquireRequest::new(ResourceKey::new("k").unwrap(), OwnerId::new("me").unwrap());
+        QueuePlace {
+            request: Arc::new(request),
+            position,
+            depth: 3,
+            enqueued_at: Timestamp::ZERO,
+            gives_up_at: None,
+            holders: Vec::new(),
+            generation: 1,
+        }
+    }
+
+    fn line(format: Format) -> WaitingLine {
+        WaitingLine::new(Style::default(), format, false, Timestamp::ZERO)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_hears_news_sparsely_and_is_reminded_now_and_then() {
+        let mut line = line(Format::Table);
+        assert!(line.text().is_none() && line.waited().is_none());
+        line.note(&Progress::Waiting(&place(2)));
+        let first = line.told.clone().unwrap();
+        line.note(&Progress::Waiting(&place(1)));
+        assert_eq!(line.told.clone().unwrap(), first, "too soon");
+        tokio::time::advance(SPARSE).await;
+        line.show();
+        assert_ne!(line.told.clone().unwrap(), first);
+        let second = line.told.clone().unwrap();
+        tokio::time::advance(REMINDER - TICK).await;
+        line.show();
+        assert_eq!(line.told.clone().unwrap(), second);
+        tokio::time::advance(TICK).await;
+        line.show();
+        assert!(line.told.clone().unwrap().1 > second.1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_names_place_and_time_and_programs_get_the_shape_of_the_api() {
+        let mut person = line(Format::Table);
+        person.note(&Progress::Waiting(&place(2)));
+        tokio::time::advance(Duration::from_secs(75)).await;
+        let (text, _) = person.text().unwrap();
+        assert_eq!(text, "enhanced-locks: waiting for k: place 2 of 3; about to be handed on; waited 1m 15s");
+        let mut program = line(Format::Json);
+        program.note(&Progress::Waiting(&place(2)));
+        let json: serde_json::Value = serde_json::from_str(&program.text().unwrap().1).unwrap();
+        assert_eq!((json["state"].as_str(), json["position"].as_u64()), (Some("queued"), Some(2)));
+    }
+
+    #[test]
+    fn lines_are_cut_to_the_terminal() {
+        assert_eq!(cut("abc", 10), "abc");
+        assert_eq!(cut("abcdefghij", 6), "abcd…");
+    }
+}
