@@ -16,9 +16,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
-// pub mod clock;
+pub mod clock;
 pub mod conformance;
-// pub mod faults;
-// pub mod history;
+pub mod faults;
+pub mod history;
 pub mod invariants;
 pub mod strategy;
