@@ -41,32 +41,30 @@ impl Feed {
     }
 
     /// Takes new events in, wakes those they concern, and those who read along.
-    pub fn publish(&self, events: Vec<LockEvent>) {
-        if events.is_empty() {
+    pub fn publish(&self, events: impl IntoIterator<Item = LockEvent>) {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
             return;
         }
         {
+            let mut kept = self.events.lock();
             let waiting = self.waiting.lock();
-            if !waiting.is_empty() {
-                for event in &events {
-                    let Some(request) = event.request.as_ref().filter(|_| concerns_waiter(&event.kind))
-                    else {
-                        continue;
-                    };
-                    if let Some(waiting) = waiting.get(&request.id) {
-                        waiting.wake.notify_waiters();
-                    }
+            for event in events {
+                if !waiting.is_empty()
+                    && concerns_waiter(&event.kind)
+                    && let Some(request) = &event.request
+                    && let Some(waiting) = waiting.get(&request.id)
+                {
+                    waiting.wake.notify_waiters();
+                }
+                kept.last = event.seq;
+                if kept.newest.len() >= kept.limit {
+                    kept.newest.pop_front();
+                }
+                if kept.limit > 0 {
+                    kept.newest.push_back(event);
                 }
             }
-        }
-        {
-            let mut kept = self.events.lock();
-            for event in events {
-                kept.last = event.seq;
-                kept.newest.push_back(event);
-            }
-            let surplus = kept.newest.len().saturating_sub(kept.limit);
-            kept.newest.drain(..surplus);
         }
         self.news.notify_waiters();
     }

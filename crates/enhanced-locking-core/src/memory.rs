@@ -59,7 +59,7 @@ impl Engine for MemoryEngine {
         let table = table.as_mut().ok_or_else(closed)?;
         let result = change(table, self.clock.now());
         // Published under the lock: the feed has the order of the table.
-        self.feed.publish(table.take_effects().events);
+        self.feed.publish(table.drain_events());
         Ok(result)
     }
 

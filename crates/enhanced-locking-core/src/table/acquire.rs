@@ -1,15 +1,20 @@
 //! Acquiring: one lock, or all of a batch. Owns who is granted at once, who waits and who is refused.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, LockRecord, QueuePlace, Timestamp,
+    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, Limits, LockRecord, QueuePlace, RequestId,
+    Timestamp,
 };
 use enhanced_locking_queue::Place;
+use hashbrown::HashMap;
+use slab::Slab;
 
 use super::LockTable;
-use super::entry::{Handle, ResourceIndex, State, Waiting};
+use super::entry::{self, Handle, Resource, ResourceIndex, State, Waiting};
+use super::finished::Finished;
 
 impl LockTable {
     /// Takes the lock, joins the line, or reports who is in the way.
@@ -22,18 +27,20 @@ impl LockTable {
         now: Timestamp,
     ) -> Result<AcquireOutcome, AcquireError> {
         request.check()?;
-        let Some(&resource) = self.keys.get(&request.key) else {
-            // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
-            self.check_id(&request)?;
-            self.check_room(1)?;
-            return Ok(AcquireOutcome::Held(self.grant_now(request, now)));
+        let key = request.key.clone();
+        let resource = match self.keys.entry(key.clone()) {
+            Entry::Occupied(resource) => *resource.get(),
+            Entry::Vacant(vacant) => {
+                // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
+                check_id(&self.finished, &self.requests, &self.entries, &request)?;
+                check_room(self.held, 1, &self.policy.limits)?;
+                let resource = *vacant.insert(self.resources.insert(Resource::default()));
+                return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
+            }
         };
         self.settle(resource, now);
-        let key = request.key.clone();
         let outcome = self.acquire_settled(resource, request, now);
-        if let Some(&resource) = self.keys.get(&key) {
-            self.drop_if_free(resource, &key);
-        }
+        self.drop_if_free(resource, &key);
         outcome
     }
 
@@ -78,12 +85,16 @@ impl LockTable {
         if !busy.is_empty() {
             return Ok(BatchOutcome::Busy(busy));
         }
-        self.check_room(own.iter().filter(|own| own.is_none()).count())?;
+        let new = own.iter().filter(|own| own.is_none()).count();
+        check_room(self.held, new, &self.policy.limits)?;
         let mut records = Vec::with_capacity(requests.len());
         for (request, own) in requests.into_iter().zip(own) {
             records.push(match own.and_then(|handle| self.claim(handle, now)) {
                 Some(record) => record,
-                None => self.grant_now(request, now),
+                None => {
+                    let resource = self.resource_or_new(&request.key);
+                    self.grant_now(resource, request, now)
+                }
             });
         }
         Ok(BatchOutcome::Held(records))
@@ -103,8 +114,8 @@ impl LockTable {
             });
         }
         if self.could_hold(&request, now) {
-            self.check_room(1)?;
-            return Ok(AcquireOutcome::Held(self.grant_now(request, now)));
+            check_room(self.held, 1, &self.policy.limits)?;
+            return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
         }
         if !request.wait.may_queue() {
             return Ok(AcquireOutcome::Busy(self.blockers(resource)));
@@ -116,39 +127,17 @@ impl LockTable {
 
     /// The entry that answers this request already: the request itself sent again, or the owner's.
     fn existing(&self, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
-        self.check_id(request)?;
+        check_id(&self.finished, &self.requests, &self.entries, request)?;
         if let Some(&handle) = self.requests.get(&request.id) {
             return Ok(Some(handle));
         }
-        let Some(&handle) = self.owners.get(&(request.owner.clone(), request.key.clone())) else {
+        let Some(handle) = self.owners.get(&request.owner, &request.key) else {
             return Ok(None);
         };
         if self.entries[handle].request.mode.covers(request.mode) {
             Ok(Some(handle))
         } else {
             Err(AcquireError::Upgrade)
-        }
-    }
-
-    /// Refuses an id that is over, or that names another request.
-    fn check_id(&self, request: &AcquireRequest) -> Result<(), AcquireError> {
-        if let Some(ended) = self.finished.of(&request.id, &request.key) {
-            return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
-        }
-        match self.requests.get(&request.id) {
-            Some(&handle) if !request.is_retry_of(&self.entries[handle].request) => {
-                Err(AcquireError::IdReused { id: request.id.clone() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_room(&self, more: usize) -> Result<(), AcquireError> {
-        let limit = self.policy.limits.locks_total;
-        if self.held + more > limit {
-            Err(AcquireError::LimitReached { what: "locks", limit })
-        } else {
-            Ok(())
         }
     }
 
@@ -178,8 +167,7 @@ impl LockTable {
         self.resources[resource].line.first().is_none_or(|(first, _)| place < first)
     }
 
-    fn grant_now(&mut self, request: AcquireRequest, now: Timestamp) -> LockRecord {
-        let resource = self.resource_or_new(&request.key);
+    fn grant_now(&mut self, resource: ResourceIndex, request: AcquireRequest, now: Timestamp) -> LockRecord {
         let request = Arc::new(request);
         let holding = self.new_holding(&request, None, now);
         self.insert_holder(resource, Arc::clone(&request), holding);
@@ -220,4 +208,27 @@ impl LockTable {
         let holders = self.resources[resource].holders.iter().take(QueuePlace::MAX_BLOCKERS);
         holders.filter_map(|handle| self.entries[*handle].record()).collect()
     }
+}
+
+/// Refuses an id that is over, or that names another request.
+fn check_id(
+    finished: &Finished,
+    requests: &HashMap<RequestId, Handle>,
+    entries: &Slab<entry::Entry>,
+    request: &AcquireRequest,
+) -> Result<(), AcquireError> {
+    if let Some(ended) = finished.of(&request.id, &request.key) {
+        return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
+    }
+    match requests.get(&request.id) {
+        Some(&handle) if !request.is_retry_of(&entries[handle].request) => {
+            Err(AcquireError::IdReused { id: request.id.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_room(held: usize, more: usize, limits: &Limits) -> Result<(), AcquireError> {
+    let limit = limits.locks_total;
+    if held + more > limit { Err(AcquireError::LimitReached { what: "locks", limit }) } else { Ok(()) }
 }

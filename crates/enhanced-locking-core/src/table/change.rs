@@ -203,13 +203,20 @@ impl LockTable {
 
     /// Ends what is over on the resource of a grant.
     pub(super) fn settle_key(&mut self, grant: &Grant, now: Timestamp) -> Option<ResourceIndex> {
-        let resource = *self.keys.get(&grant.key)?;
+        // A live id leads to its resource without searching the keys.
+        let resource = match self.holder(grant) {
+            Some(handle) => self.entries[handle].resource,
+            None => *self.keys.get(&grant.key)?,
+        };
         self.settle(resource, now);
         Some(resource)
     }
 
     fn settle_ticket(&mut self, ticket: &Ticket, now: Timestamp) -> Option<ResourceIndex> {
-        let resource = *self.keys.get(&ticket.key)?;
+        let resource = match self.live(ticket) {
+            Some(handle) => self.entries[handle].resource,
+            None => *self.keys.get(&ticket.key)?,
+        };
         self.settle(resource, now);
         Some(resource)
     }

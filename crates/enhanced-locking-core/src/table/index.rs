@@ -70,7 +70,7 @@ impl LockTable {
         let entry = self.entries.remove(handle);
         let request = &entry.request;
         self.requests.remove(&request.id);
-        self.owners.remove(&(request.owner.clone(), request.key.clone()));
+        self.owners.remove(&request.owner, &request.key);
         if let Some(pull) = &request.pull {
             self.pulls.remove(&(pull.clone(), request.key.clone(), request.id.clone()));
         }
@@ -133,7 +133,7 @@ impl LockTable {
             self.deadlines.insert((deadline, handle));
         }
         self.requests.insert(request.id.clone(), handle);
-        self.owners.insert((request.owner.clone(), request.key.clone()), handle);
+        self.owners.insert(&request.owner, &request.key, handle);
         if let Some(pull) = &request.pull {
             self.pulls.insert((pull.clone(), request.key.clone(), request.id.clone()), handle);
         }

@@ -86,7 +86,7 @@ impl LockTable {
         for (handle, entry) in &self.entries {
             let request = &entry.request;
             let mut known = self.requests.get(&request.id) == Some(&handle)
-                && self.owners.get(&(request.owner.clone(), request.key.clone())) == Some(&handle)
+                && self.owners.get(&request.owner, &request.key) == Some(handle)
                 && self.keys.get(&request.key) == Some(&entry.resource);
             if let Some(deadline) = entry.deadline() {
                 deadlines += 1;

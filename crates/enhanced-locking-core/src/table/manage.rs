@@ -31,7 +31,7 @@ impl LockTable {
         if request.owner == to.owner {
             return self.entries[handle].record().ok_or_else(|| self.not_held(grant).into());
         }
-        match self.owners.get(&(to.owner.clone(), grant.key.clone())).copied() {
+        match self.owners.get(&to.owner, &grant.key) {
             Some(other) => self.transfer_to_waiter(resource, handle, other, now),
             None => {
                 let mut entry = self.remove_entry(handle);
@@ -115,7 +115,7 @@ impl LockTable {
 
     /// The lock as a transfer that was sent before has left it: a retry after a lost reply.
     fn transferred_before(&self, grant: &Grant, to: &Transferee) -> Option<LockRecord> {
-        let handle = *self.owners.get(&(to.owner.clone(), grant.key.clone()))?;
+        let handle = self.owners.get(&to.owner, &grant.key)?;
         let entry = &self.entries[handle];
         let ended = self.finished.of(&grant.id, &grant.key);
         let same = entry.request.id == grant.id || ended.is_some_and(|e| e.reason == EndReason::Transferred);
@@ -149,10 +149,7 @@ impl LockTable {
     /// Everything of an owner or a pull request, in the order of keys.
     pub(super) fn selected(&self, selector: &Selector) -> Vec<Handle> {
         match selector {
-            Selector::Owner(owner) => {
-                let mine = self.owners.range((owner.clone(), ResourceKey::floor())..);
-                mine.take_while(|((of, _), _)| of == owner).map(|(_, handle)| *handle).collect()
-            }
+            Selector::Owner(owner) => self.owners.of(owner),
             Selector::Pull(pull) => {
                 let mine = self.pulls.range((pull.clone(), ResourceKey::floor(), RequestId::floor())..);
                 mine.take_while(|((of, _, _), _)| of == pull).map(|(_, handle)| *handle).collect()

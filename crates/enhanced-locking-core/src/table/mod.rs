@@ -20,20 +20,23 @@ mod handoff;
 mod index;
 mod invariant;
 mod manage;
+mod owners;
 mod read;
 mod restore;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
     AcquireRequest, Ended, EventKind, FencingToken, LockEvent, OwnerId, Priority, PullRequest, RequestId,
     ResourceKey, Ticket, Timestamp,
 };
+use hashbrown::HashMap;
 use slab::Slab;
 
 use self::entry::{Entry, Handle, Resource, ResourceIndex};
 use self::finished::Finished;
+use self::owners::Owners;
 pub use self::invariant::Violation;
 pub use self::restore::{StoredEntry, StoredState, TableMeta};
 use crate::TablePolicy;
@@ -65,8 +68,7 @@ pub struct LockTable {
     keys: BTreeMap<ResourceKey, ResourceIndex>,
     /// Only ever asked for one id, never walked.
     requests: HashMap<RequestId, Handle>,
-    /// One owner has at most one entry per resource.
-    owners: BTreeMap<(OwnerId, ResourceKey), Handle>,
+    owners: Owners,
     pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
     /// Resources with a line.
     queued: BTreeSet<ResourceKey>,
@@ -99,7 +101,7 @@ impl LockTable {
             resources: Slab::new(),
             keys: BTreeMap::new(),
             requests: HashMap::new(),
-            owners: BTreeMap::new(),
+            owners: Owners::default(),
             pulls: BTreeMap::new(),
             queued: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -132,6 +134,12 @@ impl LockTable {
     /// What the changes since the last call have caused, in order. Whoever drives the table drains it after every change.
     pub fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Takes only the events, and keeps the memory they were in: for drivers that store nothing.
+    pub fn drain_events(&mut self) -> impl Iterator<Item = LockEvent> + '_ {
+        self.effects.refused.clear();
+        self.effects.events.drain(..)
     }
 
     /// Whether there is anything to take.

@@ -112,7 +112,7 @@ impl LockTable {
         table.time = meta.time;
         for StoredEntry { request, state } in stored {
             if table.requests.contains_key(&request.id)
-                || table.owners.contains_key(&(request.owner.clone(), request.key.clone()))
+                || table.owners.get(&request.owner, &request.key).is_some()
             {
                 return Err(format!(
                     "{} of {} for {} is there twice",
