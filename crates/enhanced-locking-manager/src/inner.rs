@@ -140,22 +140,39 @@ impl Inner {
         }
     }
 
-    /// Releases a grant in the background; shutdown waits for it. `done` runs when it is over, whatever came of it.
-    pub(crate) fn release_later(
+    /// Releases a grant that the registry knows to be leaving, and tells the registry when it is gone.
+    pub(crate) async fn let_go(
         self: &Arc<Self>,
-        grant: Grant,
+        grant: &Grant,
         until: Instant,
-        done: impl FnOnce(&Self) + Send + 'static,
-    ) {
+    ) -> Result<ReleaseOutcome, ReleaseError> {
+        let answer = self.release_until(grant, until).await;
+        if let Err(ReleaseError::Backend(_)) = answer {
+            // A request may still be under way. Were the same owner given the same grant again, it would be released
+            // under its hands; so the grant is kept back for a while. Nobody renews it meanwhile.
+            let (inner, grant, delay) = (Arc::downgrade(self), grant.clone(), 3 * self.config.call_timeout);
+            self.handle.spawn(async move {
+                tokio::time::sleep(delay).await;
+                if let Some(inner) = inner.upgrade() {
+                    inner.registry.gone(&grant);
+                }
+            });
+        } else {
+            self.registry.gone(grant);
+        }
+        answer
+    }
+
+    /// Releases a grant in the background; shutdown waits for it.
+    pub(crate) fn let_go_later(self: &Arc<Self>, grant: Grant, until: Instant) {
         let inner = self.clone();
         let task = async move {
-            match inner.release_until(&grant, until).await {
+            match inner.let_go(&grant, until).await {
                 Ok(_) | Err(ReleaseError::NotHeld(_)) => {}
                 Err(error) => {
                     tracing::warn!(key = %grant.key, id = %grant.id, %error, "lock was not released; it is left to its lease");
                 }
             }
-            done(&inner);
         };
         self.aftercare.spawn_on(task, &self.handle);
     }
@@ -176,7 +193,7 @@ impl Inner {
 
     /// Takes a request out of the line, or releases what it was granted. Tries until `until`; once at least.
     async fn cancel_until(
-        &self,
+        self: &Arc<Self>,
         ticket: &Ticket,
         reason: EndReason,
         until: Instant,
@@ -187,14 +204,17 @@ impl Inner {
             match self.bounded("cancel", self.config.call_timeout, cancel).await {
                 Ok(CancelOutcome::Held(record)) => {
                     let grant = record.grant();
-                    // Another guard of this process may have taken the same request up again: then it is not ours to end.
-                    if record.request.id != ticket.id || self.registry.is_live(&grant) {
+                    if record.request.id != ticket.id {
                         return Ok(());
                     }
-                    return match self.release_until(&grant, until).await {
-                        Ok(_) | Err(ReleaseError::NotHeld(_)) => Ok(()),
+                    // Another guard of this process may have joined in the meantime: then it is for that one to release.
+                    if let Some(held) = self.registry.leaving_unless_live(&grant) {
+                        held.join(true);
+                        return Ok(());
+                    }
+                    return match self.let_go(&grant, until).await {
                         Err(ReleaseError::Backend(error)) => Err(error),
-                        Err(_) => Ok(()),
+                        _ => Ok(()),
                     };
                 }
                 Ok(_) => return Ok(()),

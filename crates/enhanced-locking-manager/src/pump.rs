@@ -78,14 +78,19 @@ async fn step(inner: &Inner, feed: &Feed, ready: &watch::Sender<bool>) -> Result
     let cursor = match known {
         Some(cursor) => cursor,
         None => {
-            let end = inner.backend.events_end().await?;
+            let end =
+                inner.bounded("events_end", inner.config.call_timeout, inner.backend.events_end()).await?;
             *feed.cursor.lock() = Some(end.clone());
             end
         }
     };
     ready.send_replace(true);
-    inner.backend.await_events(&cursor, POLL).await?;
-    let page = inner.backend.events(&cursor, PAGE).await?;
+    let limit = inner.config.call_timeout;
+    // No news within the time is no trouble; nor is a wait that hangs, as long as the next call is answered.
+    if let Ok(answer) = tokio::time::timeout(POLL + limit, inner.backend.await_events(&cursor, POLL)).await {
+        answer?;
+    }
+    let page = inner.bounded("events", limit, inner.backend.events(&cursor, PAGE)).await?;
     for event in &page.events {
         inner.registry.hear(event);
     }

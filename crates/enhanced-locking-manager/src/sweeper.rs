@@ -28,7 +28,8 @@ pub(crate) async fn sweep(inner: Arc<Inner>, stop: CancellationToken, ready: wat
         };
         if last_stats.is_none_or(|at| at.elapsed() >= inner.config.sweep_interval) {
             last_stats = Some(Instant::now());
-            if let Ok(stats) = inner.call("stats", inner.backend.stats()).await {
+            if let Ok(stats) = inner.bounded("stats", inner.config.call_timeout, inner.backend.stats()).await
+            {
                 inner.recorder.stats(&stats);
             }
         }
@@ -45,14 +46,14 @@ pub(crate) async fn sweep(inner: Arc<Inner>, stop: CancellationToken, ready: wat
 async fn step(inner: &Inner) -> Result<Duration, BackendError> {
     let config = &inner.config;
     inner.sweeps.begin();
-    let done = inner.call("sweep", inner.backend.sweep(config.sweep_budget)).await?;
+    let done = inner.bounded("sweep", config.call_timeout, inner.backend.sweep(config.sweep_budget)).await?;
     inner.recorder.recent(|recent, now| recent.swept(now));
     if done.ended >= config.sweep_budget.max(1) {
         // There is more. Others get their turn in between.
         tokio::task::yield_now().await;
         return Ok(Duration::ZERO);
     }
-    let now = inner.call("now", inner.backend.now()).await?;
+    let now = inner.bounded("now", config.call_timeout, inner.backend.now()).await?;
     let until_next = done.next.map_or(config.sweep_interval, |next| next.since(now));
     let next = inner.sweeps.plan(now.plus(until_next.min(config.sweep_interval)));
     Ok(next.since(now))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    FencingToken, Grant, LockRecord, OwnerId, ReleaseError, ReleaseOutcome, RequestId, ResourceKey,
+    FencingToken, Grant, LockRecord, NotHeld, OwnerId, ReleaseError, ReleaseOutcome, RequestId, ResourceKey,
 };
 use tokio::time::Instant;
 
@@ -147,7 +147,12 @@ impl LockGuard {
         cell.lose(LossReason::GivenUp);
         // Until there is an answer, a drop of this future must still release; so it must count as this process' to end.
         self.held.join(true);
-        let answer = self.held.inner().release_until(cell.grant(), self.held.release_until()).await;
+        if self.held.inner().registry.leaving_unless_live(cell.grant()).is_some() {
+            // This guard was lost, and the same owner took the same lock up again in the meantime: not ours any more.
+            self.held.settle();
+            return Err(ReleaseError::NotHeld(NotHeld { ended: None, current: None }));
+        }
+        let answer = self.held.inner().let_go(cell.grant(), self.held.release_until()).await;
         self.held.settle();
         answer
     }

@@ -119,8 +119,9 @@ impl Drop for Held {
             return;
         }
         self.cell.lose(LossReason::GivenUp);
-        self.inner.registry.leaving(grant);
-        let (until, released) = (self.release_until(), grant.clone());
-        self.inner.release_later(grant.clone(), until, move |inner| inner.registry.gone(&released));
+        if self.inner.registry.leaving_unless_live(grant).is_some() {
+            return;
+        }
+        self.inner.let_go_later(grant.clone(), self.release_until());
     }
 }

@@ -41,11 +41,6 @@ impl Registry {
         entry.map_or(Found::Nothing, |entry| judge(&entry).0)
     }
 
-    /// Whether a guard of this process relies on a grant.
-    pub(crate) fn is_live(&self, grant: &Grant) -> bool {
-        matches!(self.find(grant), Found::Live(_))
-    }
-
     /// Adds a grant, or answers what another task has made of it in the meantime.
     ///
     /// A guard that lost the same grant before loses its say about it: its drop must not release the lock again.
@@ -66,9 +61,23 @@ impl Registry {
         found
     }
 
-    /// The guards of a grant are gone and a release begins.
-    pub(crate) fn leaving(&self, grant: &Grant) {
-        self.0.lock().insert(grant.clone(), Entry::Leaving);
+    /// A release of the grant begins, unless a guard relies on it: then that is answered, and nothing is changed.
+    pub(crate) fn leaving_unless_live(&self, grant: &Grant) -> Option<Arc<Held>> {
+        // Declared before the lock is taken, so that it is dropped after the lock is.
+        let _lost;
+        let mut map = self.0.lock();
+        let found;
+        (found, _lost) = map.get(grant).map_or((Found::Nothing, None), judge);
+        match found {
+            Found::Live(held) => {
+                drop(map);
+                Some(held)
+            }
+            Found::Leaving | Found::Nothing => {
+                map.insert(grant.clone(), Entry::Leaving);
+                None
+            }
+        }
     }
 
     /// The release is over.
