@@ -5,16 +5,16 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, Limits, LockRecord, QueuePlace, RequestId,
+    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, Limits, LockRecord, QueuePlace,
     Timestamp,
 };
 use enhanced_locking_queue::Place;
-use hashbrown::HashMap;
 use slab::Slab;
 
 use super::LockTable;
 use super::entry::{self, Handle, Resource, ResourceIndex, State, Waiting};
 use super::finished::Finished;
+use super::lookup::Lookup;
 
 impl LockTable {
     /// Takes the lock, joins the line, or reports who is in the way.
@@ -128,7 +128,7 @@ impl LockTable {
     /// The entry that answers this request already: the request itself sent again, or the owner's.
     fn existing(&self, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
         check_id(&self.finished, &self.requests, &self.entries, request)?;
-        if let Some(&handle) = self.requests.get(&request.id) {
+        if let Some(handle) = self.request(&request.id) {
             return Ok(Some(handle));
         }
         let Some(handle) = self.owners.get(&request.owner, &request.key) else {
@@ -213,15 +213,15 @@ impl LockTable {
 /// Refuses an id that is over, or that names another request.
 fn check_id(
     finished: &Finished,
-    requests: &HashMap<RequestId, Handle>,
+    requests: &Lookup,
     entries: &Slab<entry::Entry>,
     request: &AcquireRequest,
 ) -> Result<(), AcquireError> {
     if let Some(ended) = finished.of(&request.id, &request.key) {
         return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
     }
-    match requests.get(&request.id) {
-        Some(&handle) if !request.is_retry_of(&entries[handle].request) => {
+    match requests.find(&request.id, |handle| entries[handle].request.id == request.id) {
+        Some(handle) if !request.is_retry_of(&entries[handle].request) => {
             Err(AcquireError::IdReused { id: request.id.clone() })
         }
         _ => Ok(()),

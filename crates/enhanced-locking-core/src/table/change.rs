@@ -179,13 +179,13 @@ impl LockTable {
 
     /// The live entry a ticket names.
     pub(super) fn live(&self, ticket: &Ticket) -> Option<Handle> {
-        let handle = *self.requests.get(&ticket.id)?;
+        let handle = self.request(&ticket.id)?;
         (self.entries[handle].request.key == ticket.key).then_some(handle)
     }
 
     /// The holder a grant names: key, id and token.
     pub(super) fn holder(&self, grant: &Grant) -> Option<Handle> {
-        let handle = *self.requests.get(&grant.id)?;
+        let handle = self.request(&grant.id)?;
         let entry = &self.entries[handle];
         let held = entry.holding().is_some_and(|holding| holding.token == grant.token);
         (held && entry.request.key == grant.key).then_some(handle)
@@ -193,7 +193,7 @@ impl LockTable {
 
     /// Why a grant is not held.
     pub(super) fn not_held(&self, grant: &Grant) -> NotHeld {
-        let live = self.requests.get(&grant.id).map(|handle| &self.entries[*handle]);
+        let live = self.request(&grant.id).map(|handle| &self.entries[handle]);
         let current = live.filter(|entry| entry.request.key == grant.key).and_then(|entry| entry.holding());
         NotHeld {
             ended: self.finished.of(&grant.id, &grant.key).cloned(),
@@ -241,7 +241,7 @@ impl LockTable {
         }
         let ended = Ended { reason, at: now, token: None };
         // Live for another key: ids are not shared, so this ticket names nothing.
-        if generation.is_some() || self.requests.contains_key(&ticket.id) {
+        if generation.is_some() || self.request(&ticket.id).is_some() {
             return CancelOutcome::Finished(ended);
         }
         let limit = self.policy.limits.finished;

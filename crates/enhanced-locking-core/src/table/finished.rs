@@ -1,23 +1,19 @@
 //! The memory of requests that came to their end. Owns how many are remembered; the answers made of it belong to the operations.
 
-use std::collections::VecDeque;
-use std::hash::BuildHasher;
-
 use enhanced_locking_foundation::{Ended, RequestId, ResourceKey};
-use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::lookup::Lookup;
 
 /// The most recent ends, so that a late retry is answered and not granted anew (invariant 5).
 ///
-/// The ends stand in a queue, oldest first; the table finds them by id through their numbers, eight bytes each, so
-/// that remembering and forgetting touches little memory.
+/// A ring of places, filled in turn: remembering one end forgets the one whose place it takes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Finished {
-    oldest_first: VecDeque<End>,
-    /// Number of the oldest end.
-    first: u64,
-    /// Numbers by the hash of their ids.
-    by_id: HashTable<u64>,
-    hasher: DefaultHashBuilder,
+    ring: Vec<End>,
+    /// Place of the oldest end, once the ring is full.
+    oldest: usize,
+    limit: usize,
+    by_id: Lookup,
 }
 
 #[derive(Clone, Debug)]
@@ -30,28 +26,27 @@ struct End {
 impl Finished {
     /// Remembers an end, and forgets the oldest beyond `limit`.
     pub(super) fn remember(&mut self, id: RequestId, key: ResourceKey, ended: Ended, limit: usize) {
-        let Self { oldest_first, first, by_id, hasher } = self;
         let end = End { id, key, ended };
-        let hash = hasher.hash_one(&end.id);
-        let first_now = *first;
-        if let Some(&known) = by_id.find(hash, |n| at(oldest_first, first_now, *n).is_some_and(|e| e.id == end.id)) {
-            if let Some(known) = oldest_first.get_mut(index(first_now, known)) {
-                *known = end;
-            }
+        if let Some(known) = self.by_id.find(&end.id, |place| self.ring[place].id == end.id) {
+            self.ring[known] = end;
             return;
         }
-        let number = first_now + oldest_first.len() as u64;
-        oldest_first.push_back(end);
-        by_id.insert_unique(hash, number, |n| {
-            at(oldest_first, first_now, *n).map_or(0, |end| hasher.hash_one(&end.id))
-        });
-        while oldest_first.len() > limit {
-            let Some(oldest) = oldest_first.pop_front() else { break };
-            if let Ok(entry) = by_id.find_entry(hasher.hash_one(&oldest.id), |n| *n == *first) {
-                entry.remove();
-            }
-            *first += 1;
+        if self.limit != limit {
+            self.resize(limit);
         }
+        if limit == 0 {
+            return;
+        }
+        if self.ring.len() < limit {
+            self.by_id.insert(&end.id, self.ring.len());
+            self.ring.push(end);
+            return;
+        }
+        let place = self.oldest;
+        self.by_id.remove(&self.ring[place].id, place);
+        self.by_id.insert(&end.id, place);
+        self.ring[place] = end;
+        self.oldest = (place + 1) % limit;
     }
 
     /// How a request for `key` ended.
@@ -61,18 +56,22 @@ impl Finished {
 
     /// How a request ended, whatever it was for.
     pub(super) fn find(&self, id: &RequestId) -> Option<(&ResourceKey, &Ended)> {
-        let is_it = |n: &u64| at(&self.oldest_first, self.first, *n).is_some_and(|end| end.id == *id);
-        let number = self.by_id.find(self.hasher.hash_one(id), is_it)?;
-        at(&self.oldest_first, self.first, *number).map(|end| (&end.key, &end.ended))
+        let place = self.by_id.find(id, |place| self.ring[place].id == *id)?;
+        let end = &self.ring[place];
+        Some((&end.key, &end.ended))
     }
-}
 
-fn index(first: u64, number: u64) -> usize {
-    usize::try_from(number - first).unwrap_or(usize::MAX)
-}
-
-fn at(ends: &VecDeque<End>, first: u64, number: u64) -> Option<&End> {
-    ends.get(index(first, number))
+    /// Keeps the newest ends that the new limit allows.
+    fn resize(&mut self, limit: usize) {
+        let mut ends = std::mem::take(&mut self.ring);
+        ends.rotate_left(self.oldest);
+        ends.drain(..ends.len().saturating_sub(limit));
+        *self = Self { limit, ..Self::default() };
+        for (place, end) in ends.iter().enumerate() {
+            self.by_id.insert(&end.id, place);
+        }
+        self.ring = ends;
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +85,11 @@ mod tests {
         let mut finished = Finished::default();
         let key = ResourceKey::new("k").unwrap();
         let id = |n: usize| RequestId::new(format!("r{n}")).unwrap();
-        let ended = |n: usize| Ended { reason: EndReason::Released, at: Timestamp::from_micros(n as u64), token: None };
+        let ended = |n: usize| Ended {
+            reason: EndReason::Released,
+            at: Timestamp::from_micros(n as u64),
+            token: None,
+        };
         for n in 0..1_000 {
             finished.remember(id(n), key.clone(), ended(n), 100);
             // Remembered again: the newer end counts, and takes no second place.
@@ -96,7 +99,23 @@ mod tests {
                 assert_eq!(finished.of(&id(old), &key), want.as_ref(), "{old} of {n}");
             }
         }
-        assert_eq!(finished.oldest_first.len(), 100);
-        assert_eq!(finished.by_id.len(), 100);
+        assert_eq!((finished.ring.len(), finished.by_id.len()), (100, 100));
+    }
+
+    #[test]
+    fn another_limit_keeps_the_newest() {
+        let mut finished = Finished::default();
+        let key = ResourceKey::new("k").unwrap();
+        let id = |n: usize| RequestId::new(format!("r{n}")).unwrap();
+        let ended = Ended { reason: EndReason::Released, at: Timestamp::ZERO, token: None };
+        for (n, limit) in [5, 5, 5, 5, 5, 5, 5, 3, 3, 6, 6, 6, 0, 2].into_iter().enumerate() {
+            finished.remember(id(n), key.clone(), ended.clone(), limit);
+            let known: Vec<usize> = (0..=n).filter(|n| finished.of(&id(*n), &key).is_some()).collect();
+            assert!(
+                known.len() <= limit
+                    && known.iter().rev().eq((0..=n).rev().take(known.len()).collect::<Vec<_>>().iter()),
+                "{known:?}"
+            );
+        }
     }
 }

@@ -107,7 +107,7 @@ impl LockTable {
     pub(super) fn grant_waiter(&mut self, handle: Handle, now: Timestamp) -> LockRecord {
         let entry = self.remove_entry(handle);
         let waited = entry.waiting().map_or(0, |waiting| micros_between(waiting.enqueued_at, now));
-        let claim_by = (!entry.request.lease.is_sticky()).then(|| now.plus(self.policy.timing.claim_window));
+        let claim_by = self.claim_by(&entry.request, now, now);
         let holding = self.new_holding(&entry.request, claim_by, now);
         self.insert_holder(entry.resource, Arc::clone(&entry.request), holding);
         let record = holding.record(&entry.request);
@@ -129,6 +129,20 @@ impl LockTable {
             claim_by,
             slot: 0,
         }
+    }
+
+    /// Until when a lock handed over must be claimed: within the window, and never beyond its greatest age.
+    pub(super) fn claim_by(
+        &self,
+        request: &AcquireRequest,
+        acquired_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if request.lease.is_sticky() {
+            return None;
+        }
+        let window = now.plus(self.policy.timing.claim_window);
+        Some(request.max_age.map_or(window, |age| window.min(acquired_at.plus(age))))
     }
 
     /// The token of the next grant (design §4, "fencing token"). One floor for the whole table: it never forgets.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::{AcquireRequest, ResourceKey, Timestamp};
+use enhanced_locking_foundation::{AcquireRequest, RequestId, ResourceKey, Timestamp};
 
 use super::entry::{Entry, Handle, Holding, ResourceIndex, State, Waiting};
 use super::{LockTable, Resource};
@@ -25,6 +25,11 @@ impl LockTable {
             self.resources.remove(resource);
             self.keys.remove(key);
         }
+    }
+
+    /// The live entry of a request id.
+    pub(super) fn request(&self, id: &RequestId) -> Option<Handle> {
+        self.requests.find(id, |handle| self.entries[handle].request.id == *id)
     }
 
     /// Adds a holder.
@@ -69,7 +74,7 @@ impl LockTable {
         }
         let entry = self.entries.remove(handle);
         let request = &entry.request;
-        self.requests.remove(&request.id);
+        self.requests.remove(&request.id, handle);
         self.owners.remove(&request.owner, &request.key);
         if let Some(pull) = &request.pull {
             self.pulls.remove(&(pull.clone(), request.key.clone(), request.id.clone()));
@@ -132,7 +137,7 @@ impl LockTable {
         if let Some(deadline) = entry.deadline() {
             self.deadlines.insert((deadline, handle));
         }
-        self.requests.insert(request.id.clone(), handle);
+        self.requests.insert(&request.id, handle);
         self.owners.insert(&request.owner, &request.key, handle);
         if let Some(pull) = &request.pull {
             self.pulls.insert((pull.clone(), request.key.clone(), request.id.clone()), handle);

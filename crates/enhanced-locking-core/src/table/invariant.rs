@@ -85,7 +85,7 @@ impl LockTable {
         let mut deadlines = 0;
         for (handle, entry) in &self.entries {
             let request = &entry.request;
-            let mut known = self.requests.get(&request.id) == Some(&handle)
+            let mut known = self.request(&request.id) == Some(handle)
                 && self.owners.get(&request.owner, &request.key) == Some(handle)
                 && self.keys.get(&request.key) == Some(&entry.resource);
             if let Some(deadline) = entry.deadline() {

@@ -135,7 +135,7 @@ impl LockTable {
         }
         let from = self.end(from, EndReason::Transferred, Cause::none(), now);
         let to = self.remove_entry(to);
-        let claim_by = (!to.request.lease.is_sticky()).then(|| now.plus(self.policy.timing.claim_window));
+        let claim_by = self.claim_by(&to.request, now, now);
         let holding = self.new_holding(&to.request, claim_by, now);
         self.insert_holder(resource, Arc::clone(&to.request), holding);
         let record = holding.record(&to.request);

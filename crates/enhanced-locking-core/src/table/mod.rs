@@ -19,6 +19,7 @@ mod finished;
 mod handoff;
 mod index;
 mod invariant;
+mod lookup;
 mod manage;
 mod owners;
 mod read;
@@ -36,8 +37,9 @@ use slab::Slab;
 
 use self::entry::{Entry, Handle, Resource, ResourceIndex};
 use self::finished::Finished;
-use self::owners::Owners;
 pub use self::invariant::Violation;
+use self::lookup::Lookup;
+use self::owners::Owners;
 pub use self::restore::{StoredEntry, StoredState, TableMeta};
 use crate::TablePolicy;
 
@@ -66,8 +68,7 @@ pub struct LockTable {
     entries: Slab<Entry>,
     resources: Slab<Resource>,
     keys: BTreeMap<ResourceKey, ResourceIndex>,
-    /// Only ever asked for one id, never walked.
-    requests: HashMap<RequestId, Handle>,
+    requests: Lookup,
     owners: Owners,
     pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
     /// Resources with a line.
@@ -100,7 +101,7 @@ impl LockTable {
             entries: Slab::new(),
             resources: Slab::new(),
             keys: BTreeMap::new(),
-            requests: HashMap::new(),
+            requests: Lookup::default(),
             owners: Owners::default(),
             pulls: BTreeMap::new(),
             queued: BTreeSet::new(),

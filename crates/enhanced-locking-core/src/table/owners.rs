@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 
 use enhanced_locking_foundation::{OwnerId, ResourceKey};
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as MapEntry;
+use slab::Slab;
 
 use super::entry::Handle;
+use super::lookup::Lookup;
 
 /// The entries of every owner; one owner has at most one per resource.
-///
-/// The map is only ever asked for one owner, never walked: its order cannot show.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners {
-    by_owner: HashMap<OwnerId, Owned>,
+    owners: Slab<Owner>,
+    by_id: Lookup,
     entries: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Owner {
+    id: OwnerId,
+    owned: Owned,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ impl Owners {
 
     /// The entry of an owner for a resource.
     pub(super) fn get(&self, owner: &OwnerId, key: &ResourceKey) -> Option<Handle> {
-        match self.by_owner.get(owner)? {
+        match &self.owners[self.index(owner)?].owned {
             Owned::One(of, handle) => (of == key).then_some(*handle),
             Owned::Many(owned) => owned.get(key).copied(),
         }
@@ -39,7 +44,7 @@ impl Owners {
 
     /// Everything an owner has, in the order of keys.
     pub(super) fn of(&self, owner: &OwnerId) -> Vec<Handle> {
-        match self.by_owner.get(owner) {
+        match self.index(owner).map(|index| &self.owners[index].owned) {
             None => Vec::new(),
             Some(Owned::One(_, handle)) => vec![*handle],
             Some(Owned::Many(owned)) => owned.values().copied().collect(),
@@ -49,35 +54,41 @@ impl Owners {
     /// Adds the entry of an owner for a resource, which must not have one.
     pub(super) fn insert(&mut self, owner: &OwnerId, key: &ResourceKey, handle: Handle) {
         self.entries += 1;
-        match self.by_owner.entry_ref(owner) {
-            hashbrown::hash_map::EntryRef::Vacant(vacant) => {
-                vacant.insert(Owned::One(key.clone(), handle));
+        let Some(index) = self.index(owner) else {
+            let index =
+                self.owners.insert(Owner { id: owner.clone(), owned: Owned::One(key.clone(), handle) });
+            self.by_id.insert(owner, index);
+            return;
+        };
+        let owned = &mut self.owners[index].owned;
+        match owned {
+            Owned::One(first, of_first) => {
+                *owned = Owned::Many(BTreeMap::from([(first.clone(), *of_first), (key.clone(), handle)]));
             }
-            hashbrown::hash_map::EntryRef::Occupied(occupied) => {
-                let owned = occupied.into_mut();
-                if let Owned::One(first, of_first) = owned {
-                    *owned = Owned::Many(BTreeMap::from([(first.clone(), *of_first)]));
-                }
-                if let Owned::Many(many) = owned {
-                    many.insert(key.clone(), handle);
-                }
+            Owned::Many(many) => {
+                many.insert(key.clone(), handle);
             }
         }
     }
 
     /// Removes the entry of an owner for a resource.
     pub(super) fn remove(&mut self, owner: &OwnerId, key: &ResourceKey) {
-        let MapEntry::Occupied(mut owned) = self.by_owner.entry(owner.clone()) else { return };
-        let left = match owned.get_mut() {
+        let Some(index) = self.index(owner) else { return };
+        self.entries -= 1;
+        let left = match &mut self.owners[index].owned {
             Owned::One(..) => 0,
             Owned::Many(many) => {
                 many.remove(key);
                 many.len()
             }
         };
-        self.entries -= 1;
         if left == 0 {
-            owned.remove();
+            self.by_id.remove(owner, index);
+            self.owners.remove(index);
         }
+    }
+
+    fn index(&self, owner: &OwnerId) -> Option<usize> {
+        self.by_id.find(owner, |index| self.owners[index].id == *owner)
     }
 }

@@ -19,7 +19,7 @@ impl LockTable {
     /// Finds a request by its id alone, without touching it.
     #[must_use]
     pub fn find(&self, id: &RequestId) -> Option<(ResourceKey, RequestState)> {
-        if let Some(&handle) = self.requests.get(id) {
+        if let Some(handle) = self.request(id) {
             let entry = &self.entries[handle];
             let state = match entry.record() {
                 Some(record) => RequestState::Held(record),

@@ -111,7 +111,7 @@ impl LockTable {
         table.last_event = meta.last_event;
         table.time = meta.time;
         for StoredEntry { request, state } in stored {
-            if table.requests.contains_key(&request.id)
+            if table.request(&request.id).is_some()
                 || table.owners.get(&request.owner, &request.key).is_some()
             {
                 return Err(format!(
@@ -165,17 +165,19 @@ impl LockTable {
     /// A renewal may have been acknowledged at any moment before the stop, and a clock may have been set during
     /// it. A full lease from now on is never shorter than what a holder was promised (as etcd's new leader does).
     pub fn resume(&mut self, now: Timestamp) {
-        let policy = self.policy.timing;
+        let keep_alive = self.policy.timing.keep_alive;
         let handles: Vec<_> = self.deadlines.iter().map(|&(_, handle)| handle).collect();
         let mut extended = 0;
         for handle in handles {
             let request = Arc::clone(&self.entries[handle].request);
+            let acquired_at = self.entries[handle].holding().map_or(now, |holding| holding.acquired_at);
+            let claim_by = self.claim_by(&request, acquired_at, now);
             let mut changed = false;
             let mut stored = false;
             self.retime(handle, |state| match state {
                 State::Holding(holding) => {
                     let before = (holding.claim_by, holding.expires_at);
-                    holding.claim_by = holding.claim_by.map(|_| now.plus(policy.claim_window));
+                    holding.claim_by = holding.claim_by.and(claim_by);
                     if !request.lease.is_sticky() {
                         holding.expires_at = expiry(&request, holding.acquired_at, now);
                     }
@@ -183,7 +185,7 @@ impl LockTable {
                     stored = changed;
                 }
                 State::Waiting(waiting) => {
-                    waiting.keep_alive_by = waiting.keep_alive_by.map(|_| now.plus(policy.keep_alive));
+                    waiting.keep_alive_by = waiting.keep_alive_by.map(|_| now.plus(keep_alive));
                     changed = waiting.keep_alive_by.is_some();
                 }
             });
