@@ -318,26 +318,40 @@ macro_rules! __conformance_list {
 /// [`Fixture`](crate::conformance::Fixture); it is evaluated once per case, inside a tokio runtime.
 ///
 /// ```no_run
-/// # use std::{sync::Arc, time::Duration};
-/// # use enhanced_locking_foundation::LockBackend;
-/// # use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
-/// # struct MyFixture;
-/// # #[async_trait::async_trait]
-/// # impl Fixture for MyFixture {
-/// #     async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> { unimplemented!() }
-/// #     async fn advance(&self, by: Duration) {}
-/// # }
-/// enhanced_locking_testkit::backend_conformance!(my_backend, MyFixture);
+/// use std::{sync::Arc, time::Duration};
+/// use enhanced_locking_core::{TablePolicy, memory::MemoryBackend};
+/// use enhanced_locking_foundation::{LockBackend, ManualClock};
+/// use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
+///
+/// struct Mine(Arc<ManualClock>);
+///
+/// #[async_trait::async_trait]
+/// impl Fixture for Mine {
+///     async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> {
+///         let policy = TablePolicy { limits: policy.limits, timing: policy.timing, ..TablePolicy::default() };
+///         MemoryBackend::new(policy, self.0.clone())
+///     }
+///
+///     async fn advance(&self, by: Duration) {
+///         self.0.advance(by);
+///     }
+/// }
+///
+/// enhanced_locking_testkit::backend_conformance!(mine, Mine(Arc::default()));
 /// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! backend_conformance {
     ($name:ident, $fixture:expr) => {
-        mod $name {
-            #[allow(unused_imports, reason = "the fixture may be named by its path")]
-            use super::*;
+        // A function and a module may share a name; so the fixture is named where the caller's names are known.
+        #[cfg(test)]
+        fn $name() -> impl $crate::conformance::Fixture {
+            $fixture
+        }
 
-            $crate::__conformance_list! { __conformance_tests ($fixture) }
+        #[cfg(test)]
+        mod $name {
+            $crate::__conformance_list! { __conformance_tests $name }
         }
     };
 }
@@ -345,25 +359,22 @@ macro_rules! backend_conformance {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_tests {
-    (($fixture:expr) $($area:ident $cases:tt)*) => {
-        $($crate::__conformance_area! { ($fixture) $area $cases })*
+    ($name:ident $($area:ident $cases:tt)*) => {
+        $($crate::__conformance_area! { $name $area $cases })*
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_area {
-    (($fixture:expr) $area:ident { $($case:ident)* }) => {
+    ($name:ident $area:ident { $($case:ident)* }) => {
         mod $area {
-            #[allow(unused_imports, reason = "the fixture may be named by its path")]
-            use super::*;
-
             $(
                 #[test]
                 fn $case() {
                     $crate::conformance::run(
                         stringify!($case),
-                        || $fixture,
+                        super::super::$name,
                         |fixture| ::std::boxed::Box::pin($crate::conformance::$area::$case(fixture)),
                     );
                 }

@@ -13,7 +13,7 @@ use enhanced_locking_foundation::{LockMode, RequestId};
 use super::{Call, Op, Outcome};
 
 /// Configurations remembered before a search is given up.
-const PATIENCE: usize = 2_000_000;
+const PATIENCE: usize = 1_000_000;
 
 /// What a search found.
 #[derive(Debug, PartialEq, Eq)]
@@ -247,7 +247,11 @@ pub(super) fn search(ops: &[&Op]) -> Verdict {
         }
         let (call, is_return) = line.entries.get(entry).copied().unwrap_or((usize::MAX, true));
         if !is_return {
-            if let Some(after) = calls[call].apply(&state) {
+            let after = calls[call].apply(&state);
+            // An unknown call that would change nothing need not be placed at all.
+            if let Some(after) =
+                after.filter(|after| *after != state || calls[call].op.outcome != Outcome::Unknown)
+            {
                 taken[call / 64] |= 1 << (call % 64);
                 if tried.insert((taken.clone(), after.clone())) {
                     placed.push((call, std::mem::replace(&mut state, after)));
@@ -264,15 +268,24 @@ pub(super) fn search(ops: &[&Op]) -> Verdict {
         if entry != line.end() && best.1.is_none_or(|_| placed.len() > best.0) {
             best = (placed.len(), Some(call));
         }
-        let Some((call, before)) = placed.pop() else {
-            let what = best.1.map_or_else(String::new, |call| calls[call].op.to_string());
-            let (count, all) = (best.0, calls.len());
-            return Verdict::Impossible(format!("{count} of {all} calls can be ordered, but not: {what}"));
-        };
-        state = before;
-        taken[call / 64] &= !(1 << (call % 64));
-        line.put_back(call);
-        entry = line.next[line.of[call].0];
+        loop {
+            let Some((call, before)) = placed.pop() else {
+                let what = best.1.map_or_else(String::new, |call| calls[call].op.to_string());
+                let (count, all) = (best.0, calls.len());
+                return Verdict::Impossible(format!(
+                    "{count} of {all} calls can be ordered, but not: {what}"
+                ));
+            };
+            let changed = before != state;
+            state = before;
+            taken[call / 64] &= !(1 << (call % 64));
+            line.put_back(call);
+            entry = line.next[line.of[call].0];
+            // Where a call changes nothing, placing it first is as good as placing it later: no need to try that.
+            if changed {
+                break;
+            }
+        }
     }
     Verdict::Explained
 }

@@ -1,5 +1,6 @@
 //! Records what concurrent clients did and saw, and checks afterwards that it can have been a lock.
 //!
+//! The recorder's clock and the server's must run at the same rate; they need not show the same time.
 //! Owns the [`Recorder`], the rules H-1 to H-5 and the linearizability search. Does not drive clients: a test does,
 //! against any server, with any faults. An outcome that is not known is a value of its own, never a guess.
 //!

@@ -43,7 +43,7 @@ pub enum Call {
     Acquire {
         /// How.
         mode: LockMode,
-        /// The lease; `None` for a sticky lock.
+        /// The lease, or the greatest age if that is shorter; `None` for a sticky lock without one.
         lease: Option<Duration>,
         /// Whether it stood in line.
         wait: bool,
@@ -62,7 +62,7 @@ pub enum Call {
     },
     /// Leave the line, or give back what was not claimed.
     Cancel,
-    /// Force out all holders of the key.
+    /// Force out all holders of the key. Record clears and transfers that can have hit it as this, too.
     Force,
 }
 
