@@ -25,9 +25,16 @@ pub struct CheckReport {
 /// Checks the store of a directory that no process has open: every page, every record, every lock rule.
 ///
 /// # Errors
-/// [`OpenError`] with what is wrong and what to do about it. Nothing is changed.
+/// [`OpenError`] with what is wrong and what to do about it. Nothing is changed, but for an older schema, which is
+/// brought up to date as opening would.
 pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
+    if !directory.is_dir() {
+        return Err(OpenError::Missing { directory: directory.to_owned() });
+    }
     let directory = Directory::take(directory)?;
+    if !directory.has_data()? {
+        return Err(OpenError::Missing { directory: directory.path().to_owned() });
+    }
     let file = directory.data_file();
     let mut store = Store::open(directory, 0)?;
     let loaded = store.load(TablePolicy::default())?;

@@ -1,7 +1,7 @@
 //! The data directory. Owns its layout and the rule that one process at a time has it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
@@ -34,17 +34,28 @@ impl Directory {
             }
             Err(TryLockError::Error(e)) => return Err(OpenError::io("locking", lock_path, e)),
         }
-        let write = lock
+        // Only for the message another process gives: a full disk is no reason not to open.
+        let _ = lock
             .set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        write.map_err(|e| OpenError::io("writing the lock file in", path, e))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether there is a store in it.
+    pub(crate) fn has_data(&self) -> Result<bool, OpenError> {
+        let file = self.data_file();
+        // A link that leads nowhere is there: what it should lead to is missing, which must not look like a new store.
+        match std::fs::symlink_metadata(&file) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(OpenError::io("looking at", file, e)),
+        }
     }
 
     /// The file with the data.
@@ -56,4 +67,9 @@ impl Directory {
 /// The data file of a directory.
 pub(crate) fn data_file(directory: &Path) -> PathBuf {
     directory.join("data.mdb")
+}
+
+/// Makes what was moved into a directory stay there.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
 }

@@ -7,16 +7,15 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 use enhanced_locking_core::backend::Engine;
 use enhanced_locking_core::{Feed, LockTable};
-use enhanced_locking_foundation::{
-    BackendError, BackendErrorKind, BackendInfo, Durability, SteadyClock, Timestamp,
-};
+use enhanced_locking_foundation::{BackendError, BackendInfo, Durability, SteadyClock, Timestamp};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::directory::{Directory, data_file};
 use crate::env::Map;
+use crate::shared::{Onward, Progress, Shared, lost};
 use crate::store::Store;
-use crate::writer::{Job, Message, Progress, Shared, Writer};
+use crate::writer::{Job, Message, Writer};
 use crate::{EmbeddedConfig, OpenError};
 
 /// The most changes under way: callers beyond wait their turn.
@@ -27,8 +26,9 @@ const MAX_IN_FLIGHT: usize = 8_192;
 pub struct EmbeddedEngine {
     shared: Arc<Shared>,
     jobs: Sender<Message>,
-    /// One permit per place in the channel, so that sending never blocks a thread of the runtime.
-    room: Semaphore,
+    /// One permit per change in the channel, so that sending never blocks a thread of the runtime. It travels with the
+    /// change: a caller that goes away leaves the change, and its place, behind.
+    room: Arc<Semaphore>,
     /// The map belongs to the writer, so that closing lets go of it; copies borrow it.
     map: Weak<Map>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -41,8 +41,8 @@ impl EmbeddedEngine {
         let mut store = Store::open(Directory::take(&directory)?, map_size)?;
         let mut loaded = store.load(policy)?;
         let meta = loaded.table.meta();
-        let clock = clock.unwrap_or_else(|| Arc::new(SteadyClock::not_before(meta.time)));
-        loaded.table.resume(clock.now().max(meta.time));
+        let clock = Onward::new(clock.unwrap_or_else(|| Arc::new(SteadyClock::new())), meta.time);
+        loaded.table.resume(clock.now());
         let feed = Feed::new(policy.limits.events, meta.last_event);
         feed.reset(loaded.events, meta.last_event);
         let shared = Arc::new(Shared {
@@ -59,7 +59,7 @@ impl EmbeddedEngine {
         Ok(Self {
             shared,
             jobs: sender,
-            room: Semaphore::new(MAX_IN_FLIGHT - 1),
+            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT - 1)),
             map,
             writer: Mutex::new(Some(writer)),
             directory,
@@ -110,13 +110,11 @@ impl Engine for EmbeddedEngine {
         &self,
         change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
     ) -> Result<R, BackendError> {
-        let permit = self.room.acquire().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| self.shared.gone())?;
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Change { change: Some(change), result: None, reply });
-        self.jobs.try_send(Message::Change(job)).map_err(|_| closed())?;
-        let answer = answer.await;
-        drop(permit);
-        answer.map_err(|_| lost())?
+        let job = Box::new(Change { change: Some(change), result: None, reply, _permit: permit });
+        self.jobs.try_send(Message::Change(job)).map_err(|_| self.shared.gone())?;
+        answer.await.map_err(|_| lost())?
     }
 
     async fn read<R: Send>(
@@ -128,13 +126,19 @@ impl Engine for EmbeddedEngine {
                 let table = self.shared.table.read();
                 (*self.shared.progress.borrow(), question(&table, self.shared.clock.now()))
             };
+            if let Some(end) = seen.end {
+                return Err(end.error());
+            }
             if seen.settled == seen.applied {
                 return Ok(answer);
             }
             // The answer may tell of a batch that is not on disk yet: it counts once that one is settled.
             let mut progress = self.shared.progress.subscribe();
-            let settled = progress.wait_for(|progress| progress.settled >= seen.applied).await;
-            if settled.map_err(|_| closed())?.failed < seen.applied {
+            let settled = progress
+                .wait_for(|progress| progress.settled >= seen.applied || progress.end.is_some())
+                .await;
+            let settled = *settled.map_err(|_| lost())?;
+            if settled.settled >= seen.applied && settled.failed < seen.applied {
                 return Ok(answer);
             }
         }
@@ -159,6 +163,7 @@ struct Change<F, R> {
     change: Option<F>,
     result: Option<R>,
     reply: oneshot::Sender<Result<R, BackendError>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<F, R> Job for Change<F, R>
@@ -179,15 +184,4 @@ where
         // A caller that has gone away asks again by its request id.
         let _ = self.reply.send(answer);
     }
-}
-
-fn closed() -> BackendError {
-    BackendError::new(BackendErrorKind::Closed, "this store was closed by its process")
-}
-
-fn lost() -> BackendError {
-    BackendError::new(
-        BackendErrorKind::Indeterminate,
-        "the writer stopped before it answered; ask again once the service is back",
-    )
 }

@@ -1,15 +1,17 @@
 //! The memory map under the store. Owns the only unsafe calls of the workspace and the rule that the map grows by itself.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use heed::types::Bytes;
 use heed::{
     CommitOrAbort, CompactionOption, Database, Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls,
 };
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 
 use crate::OpenError;
-use crate::directory::data_file;
+use crate::directory::{Directory, data_file, sync_directory};
 
 /// One LMDB environment with its unnamed database.
 ///
@@ -20,24 +22,47 @@ pub(crate) struct Map {
     database: Database<'static, Bytes, Bytes>,
     /// Held for reading by every transaction, for writing while the map is resized.
     transactions: RwLock<()>,
+    /// Nobody else may have the directory while the file is mapped, be it only for a copy that outlives its store.
+    _directory: Arc<Directory>,
+    #[cfg(test)]
+    pub(crate) faults: parking_lot::Mutex<std::collections::VecDeque<Fault>>,
+}
+
+/// What goes wrong next.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A write that does not happen, for want of room.
+    Refused,
+    /// A write that happens, and is reported as failed.
+    Happened,
+    /// A read that fails.
+    Unreadable,
 }
 
 impl Map {
-    /// Opens or makes the data file of a directory that this process has taken.
+    /// Opens or makes the data file in a place that belongs to a directory this process has taken.
     #[expect(unsafe_code, reason = "memory maps are unsafe by nature; the argument is at the call")]
-    pub(crate) fn open(directory: &Path, size: usize) -> Result<Self, heed::Error> {
+    pub(crate) fn open(place: &Path, size: usize, directory: Arc<Directory>) -> Result<Self, heed::Error> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(round_to_page(size)).max_readers(16);
         // SAFETY: the file must not be changed by others while it is mapped. The directory is locked by this
         // process (`Directory::take`), the file was checked before (`pages::verify`), and no flag is set that
         // would let the map be written through or left unsynced.
-        let env = unsafe { options.open(directory)? };
+        let env = unsafe { options.open(place)? };
         let txn = env.write_txn()?;
         let opened = env.create_databases_and_commit(txn, |opener, txn| {
             opener.create_database::<Bytes, Bytes>(txn, None).map(CommitOrAbort::<_, ()>::Commit)
         })?;
         match opened {
-            CommitOrAbort::Commit(database) => Ok(Self { env, database, transactions: RwLock::new(()) }),
+            CommitOrAbort::Commit(database) => Ok(Self {
+                env,
+                database,
+                transactions: RwLock::new(()),
+                _directory: directory,
+                #[cfg(test)]
+                faults: parking_lot::Mutex::default(),
+            }),
             CommitOrAbort::Abort(()) => Err(MdbError::Invalid.into()),
         }
     }
@@ -51,26 +76,60 @@ impl Map {
         &self,
         f: impl FnOnce(&RoTxn<'_>) -> Result<R, heed::Error>,
     ) -> Result<R, heed::Error> {
-        let _running: RwLockReadGuard<'_, ()> = self.transactions.read();
+        #[cfg(test)]
+        self.fail(&[Fault::Unreadable])?;
+        let _running = self.transactions.read();
         let txn = self.env.read_txn()?;
         f(&txn)
     }
 
     /// Runs a write transaction and commits it: on return it is on disk. Grows the map and starts over if it is full.
-    pub(crate) fn write(
+    pub(crate) fn write<R>(
         &self,
-        f: impl Fn(&mut RwTxn<'_>) -> Result<(), heed::Error>,
-    ) -> Result<(), heed::Error> {
+        f: impl Fn(&mut RwTxn<'_>) -> Result<R, heed::Error>,
+    ) -> Result<R, heed::Error> {
+        #[cfg(test)]
+        self.fail(&[Fault::Refused])?;
         loop {
             let result = {
                 let _running = self.transactions.read();
                 let mut txn = self.env.write_txn()?;
-                f(&mut txn).and_then(|()| txn.commit())
+                f(&mut txn).and_then(|result| txn.commit().map(|()| result))
             };
             match result {
                 Err(heed::Error::Mdb(MdbError::MapFull)) => self.grow()?,
-                result => return result,
+                // LMDB says this of a write that was cut short, which is what the last one before a full disk is.
+                Err(heed::Error::Io(e)) if e.raw_os_error() == Some(EIO) => {
+                    return Err(heed::Error::Io(self.try_room().err().unwrap_or(e)));
+                }
+                result => {
+                    #[cfg(test)]
+                    self.fail(&[Fault::Happened])?;
+                    return result;
+                }
             }
+        }
+    }
+
+    /// Tries whether the file can grow.
+    fn try_room(&self) -> std::io::Result<()> {
+        let file = self.env.try_clone_inner_file().map_err(std::io::Error::other)?;
+        // The only writer asks, and nothing in use is this far out.
+        let end = file.metadata()?.len();
+        let tried = file.write_all_at(&[0; GRAIN], end);
+        file.set_len(end)?;
+        tried
+    }
+
+    #[cfg(test)]
+    fn fail(&self, here: &[Fault]) -> Result<(), heed::Error> {
+        let mut faults = self.faults.lock();
+        match faults.front() {
+            Some(fault) if here.contains(fault) => {
+                faults.pop_front();
+                Err(heed::Error::Io(std::io::ErrorKind::StorageFull.into()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -81,11 +140,26 @@ impl Map {
         if file.exists() {
             return Err(OpenError::Exists { file });
         }
-        let _running = self.transactions.read();
-        self.env.copy_to_path(&file, CompactionOption::Enabled).map(drop).map_err(|e| match e {
-            heed::Error::Io(e) => OpenError::io("copying the store to", file, e),
-            other => OpenError::io("copying the store to", file, std::io::Error::other(other)),
+        // Under another name until it is whole and on disk: a copy that was interrupted is never taken for one.
+        let part = to.join("data.mdb.part");
+        let copied = self.copy(&part).and_then(|()| {
+            std::fs::rename(&part, &file)?;
+            sync_directory(to)
+        });
+        copied.map_err(|e| {
+            // Best effort: the reason why is what matters.
+            let _ = std::fs::remove_file(&part);
+            OpenError::io("copying the store to", file, e)
         })
+    }
+
+    fn copy(&self, part: &Path) -> std::io::Result<()> {
+        let _running = self.transactions.read();
+        let copied = self.env.copy_to_path(part, CompactionOption::Enabled).map_err(|e| match e {
+            heed::Error::Io(e) => e,
+            other => std::io::Error::other(other),
+        })?;
+        copied.sync_all()
     }
 
     #[expect(
@@ -103,7 +177,10 @@ impl Map {
 }
 
 /// Maps are whole pages; 64 KiB is a multiple of every page size in use.
+const GRAIN: usize = 64 * 1024;
+/// The same number on every Unix; the standard library has no name for it.
+const EIO: i32 = 5;
+
 fn round_to_page(size: usize) -> usize {
-    const GRAIN: usize = 64 * 1024;
     size.max(GRAIN).next_multiple_of(GRAIN)
 }

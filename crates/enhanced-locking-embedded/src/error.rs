@@ -26,13 +26,19 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// No room left.
-    #[error("{} has no room left; free some disk space and start again, nothing is lost", directory.display())]
+    #[error("{} has no room left; free some disk space and try again, nothing that was answered is lost", directory.display())]
     Full {
         /// The directory.
         directory: PathBuf,
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// There is no store to check.
+    #[error("{} has no store; name the data directory of the service", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
     },
     /// The data makes no sense.
     #[error(

@@ -19,8 +19,12 @@ mod directory;
 mod engine;
 mod env;
 mod error;
+mod load;
+mod log;
+mod meta;
 mod pages;
 mod record;
+mod shared;
 mod store;
 mod writer;
 

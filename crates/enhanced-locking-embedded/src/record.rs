@@ -1,29 +1,30 @@
-//! Records on disk, schema 1. Owns their exact form; changing anything here needs a new schema and a step in `store::upgrade`.
+//! Records on disk, schema 1: their keys, their checksums, and the form of holders and waiters. The log's is in `log`.
 //!
 //! | key | value |
 //! |---|---|
 //! | `m` `schema` | the schema, u32 little endian |
+//! | `m` `seal` | [`Seal`](crate::log::Seal): what the last commit left, to be compared with what is found |
 //! | `e` resource key `00` request id | [`Entry`]: a holder or a waiter |
-//! | `l` sequence of the last event, u64 big endian | [`Batch`]: one commit's events and the table's counters |
+//! | `l` number of the commit, u64 big endian, `e` | [`Batch`](crate::log::Batch): the commit's events |
+//! | `l` number of the commit, u64 big endian, `f` | [`Ends`](crate::log::Ends): the requests it finished |
 //!
-//! Values other than the schema are postcard, followed by their CRC-32 in little endian: a flipped bit is
-//! reported, never believed. Times are microseconds, durations too.
+//! Values are postcard (the schema and the seal are plain numbers), followed by their CRC-32 in little endian: a
+//! flipped bit is reported, never believed. Times are microseconds, durations too. Changing anything here or in
+//! `log` needs a new schema and a step in `store::upgrade`; `m` `schema` and `m` `seal` stay as they are for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enhanced_locking_core::{StoredEntry, StoredState, TableMeta};
+use enhanced_locking_core::{StoredEntry, StoredState};
 use enhanced_locking_foundation::{
-    AcquireRequest, Cause, EndReason, Ended, EventKind, FencingToken, Lease, LockEvent, LockMode, Metadata,
-    OwnerId, Priority, PullRequest, RequestId, ResourceKey, Ticket, Timestamp, ValueError, Wait,
+    AcquireRequest, FencingToken, Lease, LockMode, Metadata, OwnerId, Priority, PullRequest, RequestId,
+    ResourceKey, Ticket, Timestamp, ValueError, Wait,
 };
 use serde::{Deserialize, Serialize};
 
-/// Where everything but the schema begins in the tree.
+/// Where holders and waiters begin in the tree.
 pub(crate) const ENTRY: u8 = b'e';
-/// Where the log begins in the tree.
-pub(crate) const LOG: u8 = b'l';
 /// The key of the schema.
 pub(crate) const SCHEMA_KEY: &[u8] = b"mschema";
 
@@ -38,31 +39,33 @@ pub(crate) fn entry_key(ticket: &Ticket) -> Vec<u8> {
     bytes
 }
 
-/// The tree key of a commit's log record.
-pub(crate) fn log_key(last_event: u64) -> [u8; 9] {
-    let mut bytes = [LOG; 9];
-    bytes[1..].copy_from_slice(&last_event.to_be_bytes());
-    bytes
-}
-
 /// Writes a record with its checksum.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, postcard::Error> {
-    let mut bytes = postcard::to_stdvec(record)?;
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    Ok(bytes)
+    postcard::to_stdvec(record).map(with_checksum)
 }
 
 /// Reads a record, if its checksum is right.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
-    let (body, sum) = bytes.split_last_chunk::<4>().ok_or("the record is too short")?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
-        return Err("the checksum is wrong".to_owned());
-    }
-    match postcard::take_from_bytes(body) {
+    match postcard::take_from_bytes(checked(bytes)?) {
         Ok((record, [])) => Ok(record),
         Ok(_) => Err("the record is too long".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Appends the checksum of a record's bytes.
+pub(crate) fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    bytes
+}
+
+/// The bytes of a record, if its checksum is right.
+pub(crate) fn checked(bytes: &[u8]) -> Result<&[u8], String> {
+    let (body, sum) = bytes.split_last_chunk::<4>().ok_or("the record is too short")?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
+        return Err("the checksum is wrong".to_owned());
+    }
+    Ok(body)
 }
 
 /// A request.
@@ -185,176 +188,6 @@ impl<'a> Entry<'a> {
         };
         Ok(StoredEntry { request: Arc::new(self.request.into_request()?), state })
     }
-}
-
-/// What one commit adds to the log.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Batch<'a> {
-    last_token: u64,
-    last_sequence: u64,
-    last_event: u64,
-    time: u64,
-    /// The requests its events are about, each once.
-    #[serde(borrow)]
-    requests: Vec<Request<'a>>,
-    #[serde(borrow)]
-    events: Vec<Event<'a>>,
-    /// Requests refused before they were seen: key, id, reason, time.
-    #[serde(borrow)]
-    refused: Vec<(&'a str, &'a str, &'a str, u64)>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Event<'a> {
-    seq: u64,
-    at: u64,
-    /// Index into the batch's requests.
-    request: Option<u32>,
-    token: Option<u64>,
-    #[serde(borrow)]
-    kind: Kind<'a>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-enum Kind<'a> {
-    Queued(u64),
-    Acquired,
-    Granted(u64),
-    Claimed,
-    Renewed,
-    Reprioritised(u8),
-    Transferred(&'a str),
-    /// The reason by its name, so that the order of variants is not a format; then actor and reason given.
-    Ended(&'a str, &'a str, &'a str),
-    Resumed(u64),
-    /// An event this schema has no form for; kept so that sequences have no gaps.
-    Other,
-}
-
-/// A log record, read.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) meta: TableMeta,
-    pub(crate) events: Vec<LockEvent>,
-    pub(crate) refused: Vec<(Ticket, Ended)>,
-}
-
-impl<'a> Batch<'a> {
-    pub(crate) fn of(meta: TableMeta, events: &'a [LockEvent], refused: &'a [(Ticket, Ended)]) -> Self {
-        let mut requests: Vec<Request<'a>> = Vec::new();
-        let mut seen: BTreeMap<*const AcquireRequest, u32> = BTreeMap::new();
-        let mut index = |request: &'a Arc<AcquireRequest>| {
-            *seen.entry(Arc::as_ptr(request)).or_insert_with(|| {
-                requests.push(Request::of(request));
-                u32::try_from(requests.len() - 1).unwrap_or(u32::MAX)
-            })
-        };
-        let events = events
-            .iter()
-            .map(|event| Event {
-                seq: event.seq,
-                at: event.at.as_micros(),
-                request: event.request.as_ref().map(&mut index),
-                token: event.token.map(FencingToken::as_u64),
-                kind: Kind::of(&event.kind),
-            })
-            .collect();
-        let refused = refused
-            .iter()
-            .map(|(ticket, ended)| {
-                (ticket.key.as_str(), ticket.id.as_str(), ended.reason.as_str(), ended.at.as_micros())
-            })
-            .collect();
-        Self {
-            last_token: meta.last_token.as_u64(),
-            last_sequence: meta.last_sequence,
-            last_event: meta.last_event,
-            time: meta.time.as_micros(),
-            requests,
-            events,
-            refused,
-        }
-    }
-
-    pub(crate) fn into_log(self) -> Result<Log, String> {
-        let requests: Vec<Arc<AcquireRequest>> =
-            self.requests.into_iter().map(|r| r.into_request().map(Arc::new)).collect::<Result<_, _>>()?;
-        let events = self.events.into_iter().map(|event| {
-            let request = event.request.map(|index| {
-                requests.get(index as usize).cloned().ok_or_else(|| format!("there is no request {index}"))
-            });
-            Ok(LockEvent {
-                stream: 0,
-                seq: event.seq,
-                at: Timestamp::from_micros(event.at),
-                kind: event.kind.into_kind()?,
-                request: request.transpose()?,
-                token: event.token.map(FencingToken::from_u64),
-            })
-        });
-        let refused = self.refused.into_iter().map(|(key, id, reason, at)| {
-            let bad = |error: ValueError| error.to_string();
-            let ticket =
-                Ticket { key: ResourceKey::new(key).map_err(bad)?, id: RequestId::new(id).map_err(bad)? };
-            let reason = reason_of(reason)?;
-            Ok((ticket, Ended { reason, at: Timestamp::from_micros(at), token: None }))
-        });
-        Ok(Log {
-            meta: TableMeta {
-                last_token: FencingToken::from_u64(self.last_token),
-                last_sequence: self.last_sequence,
-                last_event: self.last_event,
-                time: Timestamp::from_micros(self.time),
-            },
-            events: events.collect::<Result<_, String>>()?,
-            refused: refused.collect::<Result<_, String>>()?,
-        })
-    }
-}
-
-impl<'a> Kind<'a> {
-    fn of(kind: &'a EventKind) -> Self {
-        match kind {
-            EventKind::Queued { position } => Self::Queued(*position as u64),
-            EventKind::Acquired => Self::Acquired,
-            EventKind::Granted { waited_us } => Self::Granted(*waited_us),
-            EventKind::Claimed => Self::Claimed,
-            EventKind::Renewed => Self::Renewed,
-            EventKind::Reprioritised { from } => Self::Reprioritised(u8::try_from(from.index()).unwrap_or(0)),
-            EventKind::Transferred { from } => Self::Transferred(from.as_str()),
-            EventKind::Ended { reason, cause } => Self::Ended(reason.as_str(), &cause.actor, &cause.reason),
-            EventKind::Resumed { extended } => Self::Resumed(*extended as u64),
-            _ => Self::Other,
-        }
-    }
-
-    fn into_kind(self) -> Result<EventKind, String> {
-        let count = |n: u64| usize::try_from(n).map_err(|_| format!("{n} is no count"));
-        Ok(match self {
-            Self::Queued(position) => EventKind::Queued { position: count(position)? },
-            Self::Acquired => EventKind::Acquired,
-            Self::Granted(waited_us) => EventKind::Granted { waited_us },
-            Self::Claimed => EventKind::Claimed,
-            Self::Renewed => EventKind::Renewed,
-            Self::Reprioritised(from) => {
-                let from = Priority::ALL.get(usize::from(from));
-                EventKind::Reprioritised { from: *from.ok_or("there is no such priority")? }
-            }
-            Self::Transferred(from) => {
-                EventKind::Transferred { from: OwnerId::new(from).map_err(|e| e.to_string())? }
-            }
-            Self::Ended(reason, actor, why) => EventKind::Ended {
-                reason: reason_of(reason)?,
-                cause: Cause { actor: actor.to_owned(), reason: why.to_owned() },
-            },
-            Self::Resumed(extended) => EventKind::Resumed { extended: count(extended)? },
-            Self::Other => EventKind::Resumed { extended: 0 },
-        })
-    }
-}
-
-fn reason_of(name: &str) -> Result<EndReason, String> {
-    EndReason::parse(name).ok_or_else(|| format!("there is no end {name:?}"))
 }
 
 fn micros(duration: Duration) -> u64 {

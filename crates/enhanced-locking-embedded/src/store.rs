@@ -1,16 +1,19 @@
-//! Records in and out of the map. Owns loading, committing, trimming the log and the schema; when to commit is the writer's.
+//! Records in and out of the map. Owns making, committing, trimming the log and the schema; when to commit is the writer's.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use enhanced_locking_core::{Effects, LockTable, StoredEntry, TableMeta, TablePolicy};
+use enhanced_locking_core::{Effects, LockTable, TablePolicy};
 use enhanced_locking_foundation::{Ended, LockEvent, Ticket};
-use heed::{MdbError, RoTxn, RwTxn};
+use heed::{MdbError, RwTxn};
 
-use crate::directory::Directory;
+use crate::directory::{Directory, sync_directory};
 use crate::env::Map;
-use crate::record::{Batch, ENTRY, Entry, LOG, Log, SCHEMA_KEY, decode, encode, entry_key, log_key};
+use crate::load::{Records, digest_of_all, read_seal};
+use crate::log::{Batch, Ends, Part, Seal, digest};
+use crate::record::{Entry, SCHEMA_KEY, checked, encode, entry_key, with_checksum};
 use crate::{OpenError, pages};
 
 /// The schema this version writes.
@@ -26,10 +29,11 @@ type Upgrade = fn(&Map, &mut RwTxn<'_>) -> Result<(), heed::Error>;
 #[derive(Debug)]
 pub(crate) struct Store {
     map: Arc<Map>,
-    directory: Directory,
-    /// The commits in the log, oldest first: last event and number of events.
-    log: VecDeque<(u64, usize)>,
-    logged: usize,
+    directory: Arc<Directory>,
+    /// What the newest commit on disk left.
+    seal: Seal,
+    events: Tail,
+    ends: Tail,
 }
 
 /// Everything that was on disk.
@@ -49,84 +53,74 @@ pub(crate) enum CommitError {
 }
 
 impl Store {
-    /// Opens the store of a directory, upgrading its schema if it is older.
+    /// Opens the store of a directory, making one if there is none and upgrading its schema if it is older.
     pub(crate) fn open(directory: Directory, map_size: usize) -> Result<Self, OpenError> {
+        let directory = Arc::new(directory);
         let file = directory.data_file();
+        if !directory.has_data()? {
+            make(&directory)?;
+        }
         let in_use = pages::verify(&file)?;
         let size = map_size.max(usize::try_from(in_use).unwrap_or(usize::MAX));
-        let map = Map::open(directory.path(), size).map_err(|e| opening(&directory, e))?;
-        let mut store = Self { map: Arc::new(map), directory, log: VecDeque::new(), logged: 0 };
+        let map = Map::open(directory.path(), size, Arc::clone(&directory));
+        let map = Arc::new(map.map_err(|e| opening(&directory, e))?);
+        let seal = Seal::default();
+        let mut store = Self { map, directory, seal, events: Tail::default(), ends: Tail::default() };
         store.upgrade(SCHEMA, UPGRADES)?;
         Ok(store)
     }
 
     /// Reads everything into a table.
     pub(crate) fn load(&mut self, policy: TablePolicy) -> Result<Loaded, OpenError> {
-        let read = self.map.read(|txn| Ok((read_entries(&self.map, txn), read_log(&self.map, txn))));
-        let (entries, logs) = read.map_err(|e| opening(&self.directory, e))?;
-        let entries = entries.map_err(|found| self.damaged(found))?;
-        let logs = logs.map_err(|found| self.damaged(found))?;
-        let meta = logs.last().map_or_else(TableMeta::default, |log| log.meta);
-        self.log = logs.iter().map(|log| (log.meta.last_event, log.events.len())).collect();
-        self.logged = self.log.iter().map(|(_, events)| events).sum();
-        let mut table = LockTable::restore(policy, meta, entries).map_err(|found| self.damaged(found))?;
-        table.track_changes();
-        let mut events = Vec::with_capacity(self.logged);
-        for log in logs {
-            let ends: Vec<(Ticket, Ended)> = log.events.iter().filter_map(LockTable::end_of).collect();
-            table.restore_finished(ends.into_iter().chain(log.refused));
-            events.extend(log.events);
-        }
-        let surplus = events.len().saturating_sub(policy.limits.events);
-        events.drain(..surplus);
+        let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn)));
+        let records = read.map_err(|e| opening(&self.directory, e))?.map_err(|found| self.damaged(found))?;
+        self.seal = records.seal;
+        self.events = records.events.iter().map(|(commit, events)| (*commit, events.len())).collect();
+        self.ends = records.ends.iter().map(|(commit, ends)| (*commit, ends.len())).collect();
+        let (table, events) = records.into_table(policy).map_err(|found| self.damaged(found))?;
         Ok(Loaded { table, events })
     }
 
     /// Makes what changed durable, in one transaction.
     pub(crate) fn commit(&mut self, table: &LockTable, effects: &Effects) -> Result<(), CommitError> {
-        let meta = table.meta();
+        let limits = table.policy().limits;
+        let commit = self.seal.number + 1;
         let mut tickets: Vec<&Ticket> = effects.dirty.iter().collect();
         tickets.sort_unstable();
         tickets.dedup();
-        let mut puts: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::with_capacity(tickets.len() + 1);
+        let mut puts: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::with_capacity(tickets.len() + 2);
         for ticket in tickets {
             let stored = table.stored(ticket);
             let value = stored.as_ref().map(|stored| encode(&Entry::of(stored))).transpose();
             puts.push((entry_key(ticket), value.map_err(CommitError::Encode)?));
         }
-        let log = encode(&Batch::of(meta, &effects.events, &effects.refused)).map_err(CommitError::Encode)?;
-        let trim = self.surplus(effects.events.len(), table.policy().limits.events);
-        let database = self.map.database();
-        self.map
-            .write(|txn| {
-                for (key, value) in &puts {
-                    match value {
-                        Some(value) => database.put(txn, key, value)?,
-                        None => drop(database.delete(txn, key)?),
-                    }
-                }
-                for (last_event, _) in self.log.iter().take(trim) {
-                    database.delete(txn, &log_key(*last_event))?;
-                }
-                database.put(txn, &log_key(meta.last_event), &log)
-            })
-            .map_err(CommitError::Map)?;
-        for (_, events) in self.log.drain(..trim) {
-            self.logged -= events;
+        let ends = ends_of(effects);
+        if !effects.events.is_empty() {
+            let batch = encode(&Batch::of(&effects.events)).map_err(CommitError::Encode)?;
+            puts.push((Part::Events.key(commit).to_vec(), Some(batch)));
         }
-        self.log.push_back((meta.last_event, effects.events.len()));
-        self.logged += effects.events.len();
+        if !ends.is_empty() {
+            let ends = encode(&Ends::of(&ends)).map_err(CommitError::Encode)?;
+            puts.push((Part::Ends.key(commit).to_vec(), Some(ends)));
+        }
+        let old_events = self.events.surplus(effects.events.len(), limits.events);
+        let old_ends = self.ends.surplus(ends.len(), limits.finished);
+        let old = self.events.first(old_events).map(|commit| Part::Events.key(commit));
+        puts.extend(old.map(|key| (key.to_vec(), None)));
+        let old = self.ends.first(old_ends).map(|commit| Part::Ends.key(commit));
+        puts.extend(old.map(|key| (key.to_vec(), None)));
+
+        let meta = table.meta();
+        let digest = self.write(&puts, |digest| Seal { number: commit, digest, meta })?;
+        self.seal = Seal { number: commit, digest, meta };
+        self.events.add(commit, effects.events.len(), old_events);
+        self.ends.add(commit, ends.len(), old_ends);
         Ok(())
     }
 
-    /// The sequence of the last event on disk: tells whether a commit that failed has happened all the same.
-    pub(crate) fn last_event_on_disk(&self) -> Result<u64, OpenError> {
-        let logs = self.map.read(|txn| {
-            let database = self.map.database();
-            let last = database.rev_prefix_iter(txn, &[LOG])?.next().transpose()?;
-            Ok(last.and_then(|(key, _)| key.get(1..9)?.try_into().ok()).map_or(0, u64::from_be_bytes))
-        });
-        logs.map_err(|e| opening(&self.directory, e))
+    /// The number of the newest commit known to be on disk.
+    pub(crate) fn newest_commit(&self) -> u64 {
+        self.seal.number
     }
 
     /// The map, for copies; gone with the store.
@@ -139,49 +133,64 @@ impl Store {
         self.directory.path()
     }
 
-    /// How many of the oldest commits can go from the log. Trims in runs: not every commit touches the log's far end.
-    fn surplus(&self, new: usize, limit: usize) -> usize {
-        let mut events = self.logged + new;
-        if events <= limit + limit / 8 {
-            return 0;
-        }
-        let mut commits = 0;
-        for (_, count) in &self.log {
-            if events - count < limit {
-                break;
+    /// Writes or removes records and seals the result. Returns the new digest.
+    fn write(
+        &self,
+        puts: &[(Vec<u8>, Option<Vec<u8>>)],
+        seal: impl Fn(u64) -> Seal,
+    ) -> Result<u64, CommitError> {
+        let tree = self.map.database();
+        let written = self.map.write(|txn| {
+            let mut sum = self.seal.digest;
+            for (key, value) in puts {
+                if let Some(before) = tree.get(txn, key)? {
+                    sum = sum.wrapping_sub(digest(key, before));
+                }
+                match value {
+                    Some(value) => {
+                        sum = sum.wrapping_add(digest(key, value));
+                        tree.put(txn, key, value)?;
+                    }
+                    None => drop(tree.delete(txn, key)?),
+                }
             }
-            events -= count;
-            commits += 1;
-        }
-        commits
+            tree.put(txn, Seal::KEY, &seal(sum).encode())?;
+            Ok(sum)
+        });
+        written.map_err(CommitError::Map)
     }
 
     fn upgrade(&mut self, newest: u32, steps: &[Upgrade]) -> Result<(), OpenError> {
-        let database = self.map.database();
-        let found = self
-            .map
-            .read(|txn| Ok(database.get(txn, SCHEMA_KEY)?.map(<[u8]>::to_vec)))
-            .map_err(|e| opening(&self.directory, e))?;
-        let found = match found.as_deref().map(<[u8; 4]>::try_from) {
-            Some(Ok(bytes)) => u32::from_le_bytes(bytes),
-            Some(Err(_)) => return Err(self.damaged("the schema is not a number".to_owned())),
-            // A new file: there is nothing to turn into anything.
-            None => newest,
-        };
+        let tree = self.map.database();
+        let read =
+            self.map.read(|txn| Ok((tree.get(txn, SCHEMA_KEY)?.map(<[u8]>::to_vec), read_seal(tree, txn))));
+        let (schema, seal) = read.map_err(|e| opening(&self.directory, e))?;
+        let schema = schema.ok_or_else(|| self.damaged("it has no schema".to_owned()))?;
+        let number = checked(&schema).map_err(|found| self.damaged(format!("schema: {found}")))?;
+        let number = number.try_into().map(u32::from_le_bytes);
+        let found = number.map_err(|_| self.damaged("the schema is not a number".to_owned()))?;
         if found > newest {
             return Err(OpenError::Newer { file: self.directory.data_file(), found, known: newest });
         }
+        self.seal = seal.map_err(|found| self.damaged(found))?;
         let Some(steps) = usize::try_from(found).ok().and_then(|f| steps.get(f.checked_sub(1)?..)) else {
             return Err(self.damaged(format!("there is no schema {found}")));
         };
-        self.map
-            .write(|txn| {
-                for step in steps {
-                    step(&self.map, txn)?;
-                }
-                database.put(txn, SCHEMA_KEY, &newest.to_le_bytes())
-            })
-            .map_err(|e| opening(&self.directory, e))
+        if found == newest {
+            return Ok(());
+        }
+        let upgraded = self.map.write(|txn| {
+            for step in steps {
+                step(&self.map, txn)?;
+            }
+            tree.put(txn, SCHEMA_KEY, &with_checksum(newest.to_le_bytes().to_vec()))?;
+            let digest = digest_of_all(tree, txn)?;
+            let seal = Seal { number: self.seal.number + 1, digest, meta: self.seal.meta };
+            tree.put(txn, Seal::KEY, &seal.encode())?;
+            Ok(seal)
+        });
+        self.seal = upgraded.map_err(|e| opening(&self.directory, e))?;
+        Ok(())
     }
 
     fn damaged(&self, found: String) -> OpenError {
@@ -189,35 +198,76 @@ impl Store {
     }
 }
 
-/// Reads every holder and waiter.
-fn read_entries(map: &Map, txn: &RoTxn<'_>) -> Result<Vec<StoredEntry>, String> {
-    let mut entries = Vec::new();
-    for item in map.database().prefix_iter(txn, &[ENTRY]).map_err(|e| e.to_string())? {
-        let (key, value) = item.map_err(|e| e.to_string())?;
-        let place = || format!("entry {}", String::from_utf8_lossy(&key[1..]).replace('\0', " of request "));
-        let entry = decode::<Entry<'_>>(value).and_then(Entry::into_stored);
-        let entry = entry.map_err(|e| format!("{}: {e}", place()))?;
-        if entry_key(&entry.request.ticket()) != key {
-            return Err(format!("{}: it says it is another one", place()));
-        }
-        entries.push(entry);
-    }
-    Ok(entries)
+/// The commits that are in the log with one part, oldest first, and how much each has.
+#[derive(Debug, Default)]
+struct Tail {
+    commits: VecDeque<(u64, usize)>,
+    total: usize,
 }
 
-/// Reads the log, oldest commit first.
-fn read_log(map: &Map, txn: &RoTxn<'_>) -> Result<Vec<Log>, String> {
-    let mut logs: Vec<Log> = Vec::new();
-    for item in map.database().prefix_iter(txn, &[LOG]).map_err(|e| e.to_string())? {
-        let (key, value) = item.map_err(|e| e.to_string())?;
-        let log = decode::<Batch<'_>>(value).and_then(Batch::into_log);
-        let log = log.map_err(|e| format!("log record {key:02x?}: {e}"))?;
-        if log_key(log.meta.last_event) != *key {
-            return Err(format!("log record {key:02x?}: it says it is another one"));
+impl Tail {
+    /// How many of the oldest commits can go when `new` are added and `limit` are to be kept. Trims in runs: not
+    /// every commit touches the log's far end.
+    fn surplus(&self, new: usize, limit: usize) -> usize {
+        let mut total = self.total + new;
+        if total <= limit + limit / 8 {
+            return 0;
         }
-        logs.push(log);
+        let enough = self.commits.iter().take_while(|(_, count)| {
+            total -= count;
+            total >= limit
+        });
+        enough.count()
     }
-    Ok(logs)
+
+    /// The numbers of the oldest commits.
+    fn first(&self, count: usize) -> impl Iterator<Item = u64> {
+        self.commits.iter().take(count).map(|(commit, _)| *commit)
+    }
+
+    /// Notes a commit, and that the oldest ones are gone.
+    fn add(&mut self, commit: u64, new: usize, gone: usize) {
+        self.total -= self.commits.drain(..gone).map(|(_, count)| count).sum::<usize>();
+        if new > 0 {
+            self.total += new;
+            self.commits.push_back((commit, new));
+        }
+    }
+}
+
+impl FromIterator<(u64, usize)> for Tail {
+    fn from_iter<I: IntoIterator<Item = (u64, usize)>>(commits: I) -> Self {
+        let commits: VecDeque<_> = commits.into_iter().collect();
+        let total = commits.iter().map(|(_, count)| count).sum();
+        Self { commits, total }
+    }
+}
+
+/// Makes an empty store beside where it belongs and moves it there: a data file is always a whole one.
+fn make(directory: &Arc<Directory>) -> Result<(), OpenError> {
+    let making = |e| OpenError::io("making a store in", directory.path(), e);
+    let beside = directory.path().join("store.new");
+    match std::fs::remove_dir_all(&beside) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(making(e)),
+        _ => std::fs::create_dir(&beside).map_err(making)?,
+    }
+    let map = Map::open(&beside, 0, Arc::clone(directory)).map_err(|e| opening(directory, e))?;
+    let tree = map.database();
+    let written = map.write(|txn| {
+        tree.put(txn, SCHEMA_KEY, &with_checksum(SCHEMA.to_le_bytes().to_vec()))?;
+        tree.put(txn, Seal::KEY, &Seal { number: 1, ..Seal::default() }.encode())
+    });
+    written.map_err(|e| opening(directory, e))?;
+    drop(map);
+    std::fs::rename(crate::directory::data_file(&beside), directory.data_file()).map_err(making)?;
+    sync_directory(directory.path()).map_err(making)?;
+    std::fs::remove_dir_all(&beside).map_err(making)
+}
+
+/// The requests that a batch finished.
+fn ends_of(effects: &Effects) -> Vec<(Ticket, Ended)> {
+    let told = effects.events.iter().filter_map(LockTable::end_of);
+    told.chain(effects.refused.iter().cloned()).collect()
 }
 
 /// An error of the map, by what an operator can do about it.

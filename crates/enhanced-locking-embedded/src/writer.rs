@@ -1,15 +1,16 @@
 //! The writer thread: the only one that changes the table. Owns batching and the rule that answers come after the commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
-use enhanced_locking_core::{Effects, Feed, LockTable};
-use enhanced_locking_foundation::{BackendError, BackendErrorKind, Clock, Timestamp};
-use parking_lot::RwLock;
-use tokio::sync::watch;
+use enhanced_locking_core::{Effects, LockTable};
+use enhanced_locking_foundation::{BackendError, BackendErrorKind, Timestamp};
+use tokio::sync::oneshot;
 
 use crate::OpenError;
+use crate::shared::{End, Shared, lost};
 use crate::store::{CommitError, Store};
 
 /// The most changes that share one commit: bounds the time the first of them waits for the others.
@@ -29,29 +30,10 @@ pub(crate) enum Message {
     /// A change.
     Change(Box<dyn Job>),
     /// Answer what was sent before, let go of the files, and say so.
-    Stop(tokio::sync::oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
 }
 
-/// What readers and the writer share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) table: RwLock<LockTable>,
-    pub(crate) progress: watch::Sender<Progress>,
-    pub(crate) feed: Feed,
-    pub(crate) clock: Arc<dyn Clock>,
-}
-
-/// How far the writer has come. Batches are numbered; at most one is applied and not settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The newest batch applied to the table.
-    pub(crate) applied: u64,
-    /// The newest batch that is on disk, or was taken back.
-    pub(crate) settled: u64,
-    /// The newest batch that was taken back: what was read of it does not count.
-    pub(crate) failed: u64,
-}
-
+/// The writer and all that is only its own.
 pub(crate) struct Writer {
     store: Store,
     shared: Arc<Shared>,
@@ -65,7 +47,7 @@ impl Writer {
         Self { store, shared, jobs, pending: Effects::default() }
     }
 
-    /// Runs until it is told to stop, or nobody can send to it any more.
+    /// Runs until it is told to stop, nobody can send to it any more, or the table cannot be believed any more.
     pub(crate) fn spawn(self) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("locks-writer".to_owned()).spawn(move || self.run())
     }
@@ -84,6 +66,27 @@ impl Writer {
 
     fn run(mut self) {
         let mut batch = Vec::new();
+        // What a panic leaves behind is not used: nobody is served from it, and the files are as of the last commit.
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut batch)));
+        let (end, done) = served.unwrap_or((End::Defect, None));
+        self.shared.end(end);
+        batch.into_iter().for_each(|job| job.answer(Some(lost())));
+        let mut told = Vec::from_iter(done);
+        for message in self.jobs.try_iter() {
+            match message {
+                Message::Change(job) => job.answer(Some(end.error())),
+                Message::Stop(done) => told.push(done),
+            }
+        }
+        drop(self);
+        for done in told {
+            // Nobody waiting to hear it is no harm.
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes what is there, never waiting for more: while one batch is committed, the next one gathers.
+    fn serve(&mut self, batch: &mut Vec<Box<dyn Job>>) -> (End, Option<oneshot::Sender<()>>) {
         while let Ok(message) = self.jobs.recv() {
             let mut stop = None;
             let mut next = Some(message);
@@ -92,86 +95,86 @@ impl Writer {
                     Message::Change(job) => batch.push(job),
                     Message::Stop(done) => stop = Some(done),
                 }
-                next =
-                    if batch.len() < MAX_BATCH && stop.is_none() { self.jobs.try_recv().ok() } else { None };
+                let more = batch.len() < MAX_BATCH && stop.is_none();
+                next = if more { self.jobs.try_recv().ok() } else { None };
             }
-            self.process(&mut batch);
-            if let Some(done) = stop {
-                drop(self);
-                // Nobody waiting to hear it is no harm.
-                let _ = done.send(());
-                return;
+            if let Err(end) = self.process(batch) {
+                return (end, stop);
+            }
+            if stop.is_some() {
+                return (End::Closed, stop);
             }
         }
+        (End::Closed, None)
     }
 
-    fn process(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+    fn process(&mut self, batch: &mut Vec<Box<dyn Job>>) -> Result<(), End> {
         let effects = {
             let mut table = self.shared.table.write();
+            // Under the table's lock and before anything changes: a reader that sees a change, or what a panic left
+            // of one, knows that it is not settled.
+            self.shared.progress.send_if_modified(|progress| {
+                progress.applied += 1;
+                false
+            });
             let now = self.shared.clock.now();
             for job in batch.iter_mut() {
                 job.apply(&mut table, now);
             }
             let effects = table.take_effects();
-            if !effects.is_empty() {
-                // Under the table's lock: a reader that sees the change knows that it is not settled.
-                self.shared.progress.send_modify(|progress| progress.applied += 1);
+            if effects.is_empty() {
+                self.shared.progress.send_if_modified(|progress| {
+                    progress.settled = progress.applied;
+                    false
+                });
             }
             effects
         };
         if effects.is_empty() {
             batch.drain(..).for_each(|job| job.answer(None));
-            return;
+            return Ok(());
         }
         let effects = join(std::mem::take(&mut self.pending), effects);
         let committed = self.store.commit(&self.shared.table.read(), &effects);
-        match committed {
-            Ok(()) => {
-                self.shared.feed.publish(effects.events);
-                self.shared.progress.send_modify(|progress| progress.settled = progress.applied);
-                batch.drain(..).for_each(|job| job.answer(None));
-            }
-            Err(error) => {
-                let error = self.explain(error);
-                tracing::error!(%error, "a commit failed; its callers are told and the table is read again");
-                let kind = self.take_back(&effects, error.kind());
-                let message = error.to_string();
-                for job in batch.drain(..) {
-                    job.answer(Some(BackendError::new(kind, message.clone())));
-                }
-            }
+        let Err(error) = committed else {
+            self.shared.feed.publish(effects.events);
+            self.shared.progress.send_modify(|progress| progress.settled = progress.applied);
+            batch.drain(..).for_each(|job| job.answer(None));
+            return Ok(());
+        };
+        let error = self.explain(error);
+        tracing::error!(error = &error as &dyn std::error::Error, "a commit failed: the table is read again");
+        let kind = self.take_back(error.kind())?;
+        let message = error.to_string();
+        for job in batch.drain(..) {
+            job.answer(Some(BackendError::new(kind, message.clone())));
         }
+        Ok(())
     }
 
     /// Reads the table again after a failed commit, and says what that commit has come to.
-    fn take_back(&mut self, effects: &Effects, kind: BackendErrorKind) -> BackendErrorKind {
-        let newest = effects.events.last().map_or(0, |event| event.seq);
+    fn take_back(&mut self, kind: BackendErrorKind) -> Result<BackendErrorKind, End> {
+        let before = self.store.newest_commit();
         let mut table = self.shared.table.write();
         let policy = *table.policy();
-        let on_disk = self.store.last_event_on_disk();
-        let kind = match (on_disk, self.store.load(policy)) {
-            (Ok(on_disk), Ok(loaded)) => {
-                *table = loaded.table;
-                table.resume(self.shared.clock.now());
-                self.pending = table.take_effects();
-                if on_disk >= newest {
-                    // The disk has it although the system said no: the callers must look for themselves.
-                    self.shared.feed.reset(loaded.events, on_disk);
-                    BackendErrorKind::Indeterminate
-                } else {
-                    kind
-                }
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(%error, "the table cannot be read again; restart the service once this is mended");
-                BackendErrorKind::Indeterminate
-            }
-        };
+        let loaded = self.store.load(policy).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the table cannot be read again");
+            End::Unreadable
+        })?;
+        *table = loaded.table;
+        let last_event = table.meta().last_event;
+        table.resume(self.shared.clock.now());
+        self.pending = table.take_effects();
+        let happened = self.store.newest_commit() > before;
+        if happened {
+            // The disk has it although the system said no: the callers must look for themselves.
+            self.shared.feed.reset(loaded.events, last_event);
+        }
         self.shared.progress.send_modify(|progress| {
             progress.failed = progress.applied;
             progress.settled = progress.applied;
         });
-        kind
+        Ok(if happened { BackendErrorKind::Indeterminate } else { kind })
     }
 
     fn explain(&self, error: CommitError) -> OpenError {

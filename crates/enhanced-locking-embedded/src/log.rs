@@ -1,0 +1,268 @@
+//! The log on disk, schema 1: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use enhanced_locking_core::TableMeta;
+use enhanced_locking_foundation::{
+    AcquireRequest, Cause, EndReason, Ended, EventKind, FencingToken, LockEvent, OwnerId, Priority,
+    RequestId, ResourceKey, Ticket, Timestamp, ValueError,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Request, checked, with_checksum};
+
+/// Where the log begins in the tree.
+pub(crate) const LOG: u8 = b'l';
+
+/// The two records of a commit in the log. Beside each other in the tree: a commit writes them to one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A [`Batch`] of events.
+    Events,
+    /// The [`Ends`].
+    Ends,
+}
+
+impl Part {
+    /// The tree key of this part of a commit.
+    pub(crate) fn key(self, commit: u64) -> [u8; 10] {
+        let mut bytes = [LOG; 10];
+        bytes[1..9].copy_from_slice(&commit.to_be_bytes());
+        bytes[9] = match self {
+            Self::Events => b'e',
+            Self::Ends => b'f',
+        };
+        bytes
+    }
+
+    /// The commit and the part a tree key is of.
+    pub(crate) fn of_key(key: &[u8]) -> Option<(u64, Self)> {
+        let commit = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
+        [Self::Events, Self::Ends]
+            .into_iter()
+            .find(|part| part.key(commit) == *key)
+            .map(|part| (commit, part))
+    }
+}
+
+/// The events of one commit.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Batch<'a> {
+    /// The requests its events are about, each once.
+    #[serde(borrow)]
+    requests: Vec<Request<'a>>,
+    #[serde(borrow)]
+    events: Vec<Event<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Event<'a> {
+    seq: u64,
+    at: u64,
+    /// Index into the batch's requests.
+    request: Option<u32>,
+    token: Option<u64>,
+    #[serde(borrow)]
+    kind: Kind<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Kind<'a> {
+    Queued(u64),
+    Acquired,
+    Granted(u64),
+    Claimed,
+    Renewed,
+    Reprioritised(u8),
+    Transferred(&'a str),
+    /// The reason by its name, so that the order of variants is not a format; then actor and reason given.
+    Ended(&'a str, &'a str, &'a str),
+    Resumed(u64),
+    /// An event this schema has no form for; kept so that sequences have no gaps.
+    Other,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn of(events: &'a [LockEvent]) -> Self {
+        let mut requests: Vec<Request<'a>> = Vec::new();
+        let mut seen: BTreeMap<*const AcquireRequest, u32> = BTreeMap::new();
+        let mut index = |request: &'a Arc<AcquireRequest>| {
+            *seen.entry(Arc::as_ptr(request)).or_insert_with(|| {
+                requests.push(Request::of(request));
+                u32::try_from(requests.len() - 1).unwrap_or(u32::MAX)
+            })
+        };
+        let events = events
+            .iter()
+            .map(|event| Event {
+                seq: event.seq,
+                at: event.at.as_micros(),
+                request: event.request.as_ref().map(&mut index),
+                token: event.token.map(FencingToken::as_u64),
+                kind: Kind::of(&event.kind),
+            })
+            .collect();
+        Self { requests, events }
+    }
+
+    pub(crate) fn into_events(self) -> Result<Vec<LockEvent>, String> {
+        let requests: Vec<Arc<AcquireRequest>> =
+            self.requests.into_iter().map(|r| r.into_request().map(Arc::new)).collect::<Result<_, _>>()?;
+        let events = self.events.into_iter().map(|event| {
+            let request = event.request.map(|index| {
+                requests.get(index as usize).cloned().ok_or_else(|| format!("there is no request {index}"))
+            });
+            Ok(LockEvent {
+                stream: 0,
+                seq: event.seq,
+                at: Timestamp::from_micros(event.at),
+                kind: event.kind.into_kind()?,
+                request: request.transpose()?,
+                token: event.token.map(FencingToken::from_u64),
+            })
+        });
+        events.collect()
+    }
+}
+
+/// The requests one commit finished, in order: they are remembered longer than the events that tell of them, when
+/// there are many events of other kinds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ends<'a>(#[serde(borrow)] Vec<End<'a>>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct End<'a> {
+    key: &'a str,
+    id: &'a str,
+    reason: &'a str,
+    at: u64,
+    token: Option<u64>,
+}
+
+impl<'a> Ends<'a> {
+    pub(crate) fn of(ends: &'a [(Ticket, Ended)]) -> Self {
+        let end = |(ticket, ended): &'a (Ticket, Ended)| End {
+            key: ticket.key.as_str(),
+            id: ticket.id.as_str(),
+            reason: ended.reason.as_str(),
+            at: ended.at.as_micros(),
+            token: ended.token.map(FencingToken::as_u64),
+        };
+        Self(ends.iter().map(end).collect())
+    }
+
+    pub(crate) fn into_ends(self) -> Result<Vec<(Ticket, Ended)>, String> {
+        let bad = |error: ValueError| error.to_string();
+        let end = |end: End<'_>| {
+            let ticket = Ticket {
+                key: ResourceKey::new(end.key).map_err(bad)?,
+                id: RequestId::new(end.id).map_err(bad)?,
+            };
+            let (reason, at) = (reason_of(end.reason)?, Timestamp::from_micros(end.at));
+            Ok((ticket, Ended { reason, at, token: end.token.map(FencingToken::from_u64) }))
+        };
+        self.0.into_iter().map(end).collect()
+    }
+}
+
+/// What a commit leaves: written with every one, in the last record of the tree.
+///
+/// Every page of the file may be sound and the whole still wrong: a meta page that names an older state, a page
+/// that was never written over its predecessor. The number tells which state is the newer one, the digest whether
+/// the records are those of that state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seal {
+    /// The number of the commit, from 1.
+    pub(crate) number: u64,
+    /// The sum of [`digest`] over all entries and log records.
+    pub(crate) digest: u64,
+    /// The table's counters.
+    pub(crate) meta: TableMeta,
+}
+
+impl Seal {
+    /// Its key: the greatest in the tree.
+    pub(crate) const KEY: &[u8] = b"mseal";
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let TableMeta { last_token, last_sequence, last_event, time } = self.meta;
+        let numbers =
+            [self.number, self.digest, last_token.as_u64(), last_sequence, last_event, time.as_micros()];
+        with_checksum(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let number = |index: usize| {
+            let bytes = bytes.get(8 * index..).and_then(|rest| rest.first_chunk());
+            bytes.map(|bytes| u64::from_le_bytes(*bytes)).ok_or("the seal is too short")
+        };
+        checked(bytes).map_err(|found| format!("seal: {found}"))?;
+        Ok(Self {
+            number: number(0)?,
+            digest: number(1)?,
+            meta: TableMeta {
+                last_token: FencingToken::from_u64(number(2)?),
+                last_sequence: number(3)?,
+                last_event: number(4)?,
+                time: Timestamp::from_micros(number(5)?),
+            },
+        })
+    }
+}
+
+/// What a record adds to [`Seal::digest`]. The value is not read beyond its length: it is known by its checksum,
+/// which reading the record compares.
+pub(crate) fn digest(key: &[u8], value: &[u8]) -> u64 {
+    let sum = value.last_chunk::<4>().map_or(0, |sum| u32::from_le_bytes(*sum));
+    // The finishing steps of splitmix64, so that the sum of two digests says nothing about that of two others.
+    let mut mixed = u64::from(crc32fast::hash(key)) << 32 | u64::from(sum);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+impl<'a> Kind<'a> {
+    fn of(kind: &'a EventKind) -> Self {
+        match kind {
+            EventKind::Queued { position } => Self::Queued(*position as u64),
+            EventKind::Acquired => Self::Acquired,
+            EventKind::Granted { waited_us } => Self::Granted(*waited_us),
+            EventKind::Claimed => Self::Claimed,
+            EventKind::Renewed => Self::Renewed,
+            EventKind::Reprioritised { from } => Self::Reprioritised(u8::try_from(from.index()).unwrap_or(0)),
+            EventKind::Transferred { from } => Self::Transferred(from.as_str()),
+            EventKind::Ended { reason, cause } => Self::Ended(reason.as_str(), &cause.actor, &cause.reason),
+            EventKind::Resumed { extended } => Self::Resumed(*extended as u64),
+            _ => Self::Other,
+        }
+    }
+
+    fn into_kind(self) -> Result<EventKind, String> {
+        let count = |n: u64| usize::try_from(n).map_err(|_| format!("{n} is no count"));
+        Ok(match self {
+            Self::Queued(position) => EventKind::Queued { position: count(position)? },
+            Self::Acquired => EventKind::Acquired,
+            Self::Granted(waited_us) => EventKind::Granted { waited_us },
+            Self::Claimed => EventKind::Claimed,
+            Self::Renewed => EventKind::Renewed,
+            Self::Reprioritised(from) => {
+                let from = Priority::ALL.get(usize::from(from));
+                EventKind::Reprioritised { from: *from.ok_or("there is no such priority")? }
+            }
+            Self::Transferred(from) => {
+                EventKind::Transferred { from: OwnerId::new(from).map_err(|e| e.to_string())? }
+            }
+            Self::Ended(reason, actor, why) => EventKind::Ended {
+                reason: reason_of(reason)?,
+                cause: Cause { actor: actor.to_owned(), reason: why.to_owned() },
+            },
+            Self::Resumed(extended) => EventKind::Resumed { extended: count(extended)? },
+            Self::Other => EventKind::Resumed { extended: 0 },
+        })
+    }
+}
+
+fn reason_of(name: &str) -> Result<EndReason, String> {
+    EndReason::parse(name).ok_or_else(|| format!("there is no end {name:?}"))
+}
