@@ -2,13 +2,13 @@
 //!
 //! * [`conformance`]: the contract of the [backend port](enhanced_locking_foundation::LockBackend) as named cases,
 //!   run by [`backend_conformance!`]; design §3, "one conformance suite".
+//! * [`reference`]: the rules once more, naive, and a lockstep of it with any store.
 //! * [`strategy`]: random command scripts, replayed on any backend and compared step by step.
 //! * [`invariants`]: the invariants of design §3 as predicates with stable names, LK-1 and on.
 //! * [`history`]: records concurrent runs and checks them after the fact, linearizability included.
 //! * [`clock`] and [`faults`]: a clock on tokio's time and a backend that loses requests and replies.
 //!
-//! It owns no lock rules: it depends on the foundation only, so that the suite cannot agree with a defect of
-//! the table it tests.
+//! It depends on the foundation only, so that neither the suite nor the reference can share a defect with the table.
 //!
 //! ```
 //! use enhanced_locking_testkit::conformance::CASES;
@@ -21,4 +21,5 @@ pub mod conformance;
 pub mod faults;
 pub mod history;
 pub mod invariants;
+pub mod reference;
 pub mod strategy;

@@ -75,8 +75,13 @@ impl LockTable {
         let mut own: Vec<Option<Handle>> = Vec::with_capacity(requests.len());
         let mut busy = Vec::new();
         for request in &requests {
-            let existing = self.existing(request)?.filter(|handle| self.entries[*handle].holding().is_some());
-            if existing.is_none() && !self.could_hold(request, now) {
+            let existing = self.existing(request)?;
+            // An owner that waits for the key goes on waiting: it must not get a second entry.
+            let held = match existing {
+                Some(handle) => self.entries[handle].holding().is_some(),
+                None => self.could_hold(request, now),
+            };
+            if !held {
                 let holders = self.keys.get(&request.key).map_or_else(Vec::new, |r| self.blockers(*r));
                 busy.push((request.id.clone(), holders));
             }

@@ -150,7 +150,12 @@ impl LockTable {
             self.emit(EventKind::Reprioritised { from }, Some((entry.request, None)), now);
             self.promote(resource, now);
         }
-        Ok(self.poll(ticket, now))
+        // Only told, not claimed: whoever changes a priority need not be the one who waits.
+        let told = self.live(ticket).map(|handle| match self.entries[handle].record() {
+            Some(record) => RequestState::Held(record),
+            None => RequestState::Queued(self.place(handle)),
+        });
+        told.ok_or(ReprioritiseError::NotQueued)
     }
 
     /// Claims a grant if it was not, and returns the record if the entry holds. Owns the one way a claim is made.

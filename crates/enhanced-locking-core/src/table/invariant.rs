@@ -58,7 +58,9 @@ impl LockTable {
                 );
             }
         }
-        let head = resource.line.iter().map(|(_, handle)| &self.entries[*handle]).find(|e| !e.is_over(now));
+        // Whoever is over, in front or in the way, is ended by the next sweep or operation, which hands on.
+        let head =
+            resource.line.first().map(|(_, handle)| &self.entries[*handle]).filter(|e| !e.is_over(now));
         let over = resource.holders.iter().any(|handle| self.entries[*handle].is_over(now));
         if let Some(head) = head
             && !over

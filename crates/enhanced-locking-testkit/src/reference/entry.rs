@@ -126,11 +126,7 @@ pub(super) fn rank(
 }
 
 /// A lock ends `lease` after its last sign of life, and `max_age` after its grant at the latest.
-pub(super) fn expiry(
-    request: &AcquireRequest,
-    acquired_at: Timestamp,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub(super) fn expiry(request: &AcquireRequest, acquired_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let by_lease = request.lease.duration().map(|lease| now.plus(lease));
     let by_age = request.max_age.map(|age| acquired_at.plus(age));
     by_lease.into_iter().chain(by_age).min()

@@ -53,7 +53,7 @@ impl Reference {
             // A hand-off changes no numbers but those of the dead waiters it meets: they count as well.
             ended += before - self.entries.len();
         }
-        SweepOutcome { ended, next: self.entries.iter().filter_map(|e| Some(e.deadline()?.0)).min() }
+        SweepOutcome { ended, next: self.next_deadline() }
     }
 
     /// Makes the best live waiters that fit the holders.

@@ -35,5 +35,5 @@ pub use command::{Answer, Command};
 pub use fold::Fold;
 pub use lockstep::{Lockstep, Move};
 pub use model::Reference;
-pub use script::{Scope, Step, Which, steps};
+pub use script::{Ask, Scope, Step, Which, policies, steps};
 pub use snapshot::Snapshot;

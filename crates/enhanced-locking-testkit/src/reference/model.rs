@@ -93,6 +93,12 @@ impl Reference {
         records
     }
 
+    /// When anything is over next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.entries.iter().filter_map(|entry| Some(entry.deadline()?.0)).min()
+    }
+
     /// The generation of a waiting request.
     #[must_use]
     pub fn generation(&self, ticket: &Ticket) -> Option<u64> {
@@ -212,9 +218,11 @@ impl Reference {
         let key = &entry.request.key;
         let blocks = |other: &AcquireRequest| !gets_along(other.mode, entry.request.mode);
         let own = entry.rank(&self.policy);
-        let ahead = self.line(key).into_iter().map(|i| &self.entries[i]).filter(|other| {
-            other.rank(&self.policy) < own && blocks(&other.request)
-        });
+        let ahead = self
+            .line(key)
+            .into_iter()
+            .map(|i| &self.entries[i])
+            .filter(|other| other.rank(&self.policy) < own && blocks(&other.request));
         Some(WaitEdge {
             request: Arc::clone(&entry.request),
             generation: waits.sequence,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, CancelOutcome, Cause, Cleared, EndReason,
-    Ended, EventKind, Grant, Lease, LockEvent, LockRecord, NotHeld, Priority, QueuePlace, ReleaseOutcome,
-    Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket, Timestamp,
-    TransferError, Transferee, Wait,
+    Ended, EventKind, Grant, Lease, LockEvent, LockRecord, NotHeld, OwnerId, Priority, QueuePlace,
+    ReleaseOutcome, Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket,
+    Timestamp, TransferError, Transferee, Wait,
 };
 
 use super::entry::{Entry, State, Waits, covers, expiry, rank};
@@ -145,9 +145,10 @@ impl Reference {
             }
             return Ok(Some(index));
         }
-        let own = self.entries.iter().position(|entry| {
-            entry.request.key == request.key && entry.request.owner == request.owner
-        });
+        let own = self
+            .entries
+            .iter()
+            .position(|entry| entry.request.key == request.key && entry.request.owner == request.owner);
         match own {
             Some(index) if !covers(self.entries[index].request.mode, request.mode) => {
                 Err(AcquireError::Upgrade)
@@ -316,8 +317,7 @@ impl Reference {
             }
             let request = Arc::clone(&self.entries[index].request);
             if let State::Holds(holds) = &mut self.entries[index].state {
-                let kind =
-                    if holds.claim_by.is_some() { EventKind::Claimed } else { EventKind::Renewed };
+                let kind = if holds.claim_by.is_some() { EventKind::Claimed } else { EventKind::Renewed };
                 holds.claim_by = None;
                 holds.expires_at = expiry(&request, holds.acquired_at, now);
                 self.emit(kind, Some((request, Some(grant.token))), now);
@@ -356,7 +356,9 @@ impl Reference {
             request.user = to.user.clone();
             request.pull = to.pull.clone();
             let request = Arc::clone(&self.entries[index].request);
-            return self.take_over(index, from, true, &request, now).ok_or_else(|| self.not_held(grant).into());
+            return self
+                .take_over(index, from, true, &request, now)
+                .ok_or_else(|| self.not_held(grant).into());
         };
         if self.entries[theirs].holds().is_some() {
             return Err(TransferError::AlreadyHolds);
@@ -375,7 +377,7 @@ impl Reference {
     fn take_over(
         &mut self,
         index: usize,
-        from: enhanced_locking_foundation::OwnerId,
+        from: OwnerId,
         claimed: bool,
         request: &Arc<AcquireRequest>,
         now: Timestamp,
