@@ -34,9 +34,9 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
-    /// The service to talk to
-    #[arg(long, global = true, value_name = "URL", env = "ENHANCED_LOCKS_SERVER", default_value = DEFAULT_SERVER)]
-    pub server: String,
+    /// The service to talk to [default: http://127.0.0.1:4141]
+    #[arg(long, global = true, value_name = "URL", env = "ENHANCED_LOCKS_SERVER")]
+    pub server: Option<String>,
     /// A file with the token to show to the service; or set ENHANCED_LOCKS_TOKEN
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -159,7 +159,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         let global = |path: &std::path::Path| Global {
-            server: DEFAULT_SERVER.into(),
+            server: None,
             token_file: Some(path.into()),
             output: Format::Table,
             color: Color::Auto,

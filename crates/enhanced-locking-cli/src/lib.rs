@@ -69,7 +69,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Man(args) => commands::man::run(&args),
         Command::Config(command) => commands::config::run(command, &global),
         Command::Serve(args) => on_all_cores(commands::serve::run(args, &global)),
-        Command::Demo(_) => Ok(()),
+        Command::Demo(args) => on_all_cores(commands::demo::run(args, &global)),
         Command::Run(args) => here(commands::run::run(args, &session()?)),
         Command::Lock(args) => here(commands::lock::run(args, &session()?)),
         Command::Unlock(args) => here(commands::unlock::run(args, &session()?)),

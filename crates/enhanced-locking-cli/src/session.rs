@@ -7,7 +7,7 @@ use enhanced_locking_foundation::{
     FencingToken, LockBackend, LockRecord, OwnerId, RequestId, RequestState, ResourceKey, Timestamp,
 };
 
-use crate::args::{Format, Global};
+use crate::args::{DEFAULT_SERVER, Format, Global};
 use crate::failure::{Failure, chain};
 use crate::output::Style;
 
@@ -30,7 +30,7 @@ impl Session {
     /// # Errors
     /// A [`Failure`] if the address or the token cannot be right.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let mut config = RemoteConfig::new(&global.server);
+        let mut config = RemoteConfig::new(global.server.as_deref().unwrap_or(DEFAULT_SERVER));
         if let Some(token) = global.token()? {
             config = config.token(token);
         }

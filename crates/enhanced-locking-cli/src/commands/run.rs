@@ -92,7 +92,7 @@ async fn guarded(
         grouping: Grouping::detect(),
         tied: true,
     };
-    let supervisor = match Supervisor::start(&launch, args.kill_after) {
+    let supervisor = match Supervisor::start(&launch, args.kill_after, signals) {
         Ok(supervisor) => supervisor,
         Err(error) => {
             release(guards, manager).await;

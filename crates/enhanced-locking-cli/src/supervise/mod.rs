@@ -85,7 +85,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// The operating system's; see [`describe`].
-    pub(crate) fn start(launch: &Launch, grace: Duration) -> io::Result<Self> {
+    pub(crate) fn start(launch: &Launch, grace: Duration, signals: &Signals) -> io::Result<Self> {
+        if launch.grouping == Grouping::Own {
+            // Before the command is there: a stop in between would otherwise stop us and not the command.
+            signals.watch_stops()?;
+        }
         #[cfg(target_os = "linux")]
         if launch.tied {
             let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
@@ -107,9 +111,6 @@ impl Supervisor {
         signals: &mut Signals,
         lost: impl Future<Output = ()>,
     ) -> io::Result<Ended> {
-        if self.grouping == Grouping::Own {
-            signals.watch_stops()?;
-        }
         let mut exited = self.watch_exit()?;
         let mut last: Option<(Signal, Instant)> = None;
         let mut reap = tokio::time::interval(REAP);

@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn shell(script: &str, grouping: Grouping, grace: Duration) -> Supervisor {
     let command = ["sh", "-c", script].map(Into::into).to_vec();
     let launch = Launch { command, environment: vec![("GIVEN", "value".into())], grouping, tied: false };
-    Supervisor::start(&launch, grace).unwrap()
+    Supervisor::start(&launch, grace, &Signals::fake().1).unwrap()
 }
 
 /// A script that says when it is ready, so that no test has to guess: it makes `file`.

@@ -1,5 +1,6 @@
 //! The port over HTTP, call by call. Owns which call of the API answers which method; transport and bodies are beside it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -104,6 +105,16 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// Gives the records of a batch the waits that were asked for: they mean nothing to a batch, and the API does not carry them.
+fn as_asked(mut records: Vec<LockRecord>, requests: &[AcquireRequest]) -> Vec<LockRecord> {
+    for (record, asked) in records.iter_mut().zip(requests) {
+        if record.request.id == asked.id && record.request.wait != asked.wait {
+            Arc::make_mut(&mut record.request).wait = asked.wait;
+        }
+    }
+    records
+}
+
 fn limit(wanted: usize) -> Option<usize> {
     (wanted > 0).then_some(wanted)
 }
@@ -133,7 +144,7 @@ impl LockBackend for RemoteBackend {
         }
         let call = Call::change(Method::POST, &["locks", "batch"]);
         match self.transport.send::<_, BatchReply>(call, Some(&BatchBody::from(&*requests))).await {
-            Ok(reply) => Ok(BatchOutcome::Held(reply.into_records())),
+            Ok(reply) => Ok(BatchOutcome::Held(as_asked(reply.into_records(), &requests))),
             Err(CallError::Refused(problem)) if problem.kind == Some(ProblemKind::Busy) => {
                 Ok(BatchOutcome::Busy(problem.into_blocked().unwrap_or_default()))
             }

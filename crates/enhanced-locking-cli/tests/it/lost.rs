@@ -1,0 +1,98 @@
+//! `enhanced-locks run` when the lock or the service goes away while the command works.
+use crate::common::{Service, file, lives, until};
+
+/// A script that works until `done` is there, then ends with code 5.
+const WORK: &str = "touch working; while [ ! -e done ]; do sleep 0.02; done; exit 5";
+
+#[test]
+fn a_lock_that_is_taken_away_stops_the_command_and_all_it_started() {
+    let service = Service::start();
+    let script = "sleep 600 & echo $! > pid.new; mv pid.new pid; wait";
+    let run = service.spawn(&["run", "-k", "a", "--lease", "2s", "--", "sh", "-c", script]);
+    let grandchild: i32 = file(&service.path("pid")).trim().parse().unwrap();
+    service.run(&["force-unlock", "a", "--reason", "stuck"]).expect_code(0);
+    let done = run.end().expect_code(76);
+    assert!(done.err.contains("the lock a is lost: an operator released it by force"), "{}", done.err);
+    assert!(!lives(grandchild));
+    service.until_held(0);
+}
+
+#[test]
+fn a_command_that_does_not_listen_is_killed_after_the_grace() {
+    let service = Service::start();
+    let script = "trap '' TERM; touch working; while :; do sleep 0.02; done";
+    let arguments = ["run", "-k", "a", "--lease", "2s", "--kill-after", "300ms", "--", "sh", "-c", script];
+    let run = service.spawn(&arguments);
+    file(&service.path("working"));
+    service.run(&["force-unlock", "a", "--reason", "stuck"]).expect_code(0);
+    run.end().expect_code(76);
+}
+
+#[test]
+fn a_service_that_restarts_is_taken_up_again_with_the_same_lock() {
+    let mut service = Service::start();
+    let mut run = service.spawn(&["run", "-k", "a", "--lease", "5s", "--", "sh", "-c", WORK]);
+    file(&service.path("working"));
+    let before = service.json(&["list"])["locks"][0]["token"].clone();
+    for _ in 0..3 {
+        service.kill();
+        service.restart();
+    }
+    let expires = || service.json(&["list"])["locks"][0]["expires_at"].clone();
+    let first = expires();
+    until("the lease is renewed at the new service", || expires() != first);
+    assert!(run.is_running());
+    assert_eq!(service.json(&["list"])["locks"][0]["token"], before);
+    std::fs::write(service.path("done"), "").unwrap();
+    run.end().expect_code(5);
+    service.until_held(0);
+}
+
+#[test]
+fn a_service_that_restarts_keeps_the_places_in_line() {
+    let mut service = Service::start();
+    let holder = service.spawn(&["run", "-k", "a", "--lease", "5s", "--", "sh", "-c", WORK]);
+    file(&service.path("working"));
+    let waiter = service.spawn(&["run", "-k", "a", "--", "echo", "got it"]);
+    service.until_waiting(1);
+    service.kill();
+    service.restart();
+    service.until_waiting(1);
+    std::fs::write(service.path("done"), "").unwrap();
+    holder.end().expect_code(5);
+    assert_eq!(waiter.end().expect_code(0).out, "got it\n");
+}
+
+#[test]
+fn a_service_that_stays_away_longer_than_the_lease_stops_the_command() {
+    let mut service = Service::start();
+    let run = service.spawn(&["run", "-k", "a", "--lease", "2s", "--", "sh", "-c", WORK]);
+    file(&service.path("working"));
+    service.kill();
+    let done = run.end().expect_code(76);
+    assert!(done.err.contains("could not be renewed"), "{}", done.err);
+    assert!(!done.err.contains("panic"), "{}", done.err);
+}
+
+#[test]
+fn a_command_that_ends_while_the_service_is_away_keeps_its_code() {
+    let mut service = Service::start();
+    let run = service.spawn(&["run", "-k", "a", "--lease", "20s", "--", "sh", "-c", WORK]);
+    file(&service.path("working"));
+    service.kill();
+    std::fs::write(service.path("done"), "").unwrap();
+    let done = run.end().expect_code(5);
+    assert!(done.err.contains("is free when its lease runs out"), "{}", done.err);
+}
+
+#[test]
+fn a_process_that_was_frozen_for_longer_than_its_lease_does_not_go_on() {
+    let service = Service::start();
+    let run = service.spawn(&["run", "-k", "a", "--lease", "1s", "--", "sh", "-c", WORK]);
+    file(&service.path("working"));
+    run.signal(rustix::process::Signal::STOP);
+    // Somebody else gets the lock in the meantime.
+    service.run(&["run", "-k", "a", "--wait", "20s", "--", "true"]).expect_code(0);
+    run.signal(rustix::process::Signal::CONT);
+    run.end().expect_code(76);
+}
