@@ -48,6 +48,26 @@ impl ManagerConfig {
     }
 }
 
+impl ManagerConfig {
+    /// The longest time that makes sense anywhere here: instants this far away can still be computed.
+    const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+    /// The same with every time in bounds, so that no sum of instant and setting overflows.
+    pub(crate) fn bounded(mut self) -> Self {
+        for time in [
+            &mut self.sweep_interval,
+            &mut self.keep_alive,
+            &mut self.longest_poll,
+            &mut self.progress_interval,
+            &mut self.call_timeout,
+            &mut self.patience,
+        ] {
+            *time = (*time).min(Self::LONGEST);
+        }
+        self
+    }
+}
+
 impl Default for ManagerConfig {
     fn default() -> Self {
         Self {

@@ -39,14 +39,17 @@ pub(crate) struct Inner {
 
 impl Inner {
     pub(crate) fn new(backend: Arc<dyn LockBackend>, config: ManagerConfig, handle: Handle) -> Arc<Self> {
+        let config = config.bounded();
         let recorder = Arc::new(Recorder::new());
         let renewer = Renewer::start(backend.clone(), recorder.clone(), config.call_timeout, &handle);
+        // A poll, two calls after it, and one to be on the safe side.
+        let answers_within = config.longest_poll + 4 * config.call_timeout;
         Arc::new(Self {
             backend,
             config,
             recorder,
             renewer,
-            registry: Registry::default(),
+            registry: Registry::new(answers_within),
             sweeps: SweepPlan::default(),
             handle,
             aftercare: TaskTracker::new(),

@@ -36,6 +36,7 @@ pub(super) async fn acquire(
     watcher: Option<&mut Watcher<'_>>,
 ) -> Result<LockGuard, LockError> {
     inner.admit()?;
+    let _ask = inner.registry.ask(&request.key);
     let began = Instant::now();
     let mut asking = Asking {
         inner,
@@ -84,6 +85,7 @@ pub(super) async fn acquire(
 
 /// Takes charge of a grant that was made before.
 pub(crate) async fn attach(inner: &Arc<Inner>, grant: &Grant) -> Result<LockGuard, LockError> {
+    let _ask = inner.registry.ask(&grant.key);
     let mut failures = 0;
     let until = Instant::now() + inner.config.patience;
     loop {

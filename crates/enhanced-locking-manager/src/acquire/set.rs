@@ -123,6 +123,7 @@ async fn at_once(
     deadline: Option<Instant>,
 ) -> Result<AtOnce, LockError> {
     let mut pending = Pending::new(inner, requests.iter().map(AcquireRequest::ticket).collect());
+    let _asks: Vec<_> = requests.iter().map(|request| inner.registry.ask(&request.key)).collect();
     let began = Instant::now();
     let mut failures = 0;
     loop {

@@ -85,7 +85,7 @@ fn pause(lease: Option<Duration>, retry: Backoff, failures: u32) -> Duration {
     match lease {
         None => retry.delay(failures),
         Some(lease) => {
-            let longest = (lease / 12).clamp(Duration::from_millis(5), retry.longest.max(retry.first));
+            let longest = (lease / 12).max(Duration::from_millis(5)).min(retry.longest.max(retry.first));
             Backoff { first: retry.first.min(longest), longest }.delay(failures)
         }
     }

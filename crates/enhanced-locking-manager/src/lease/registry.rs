@@ -1,10 +1,12 @@
 //! Which grants this process holds. Owns the sharing of one grant by several guards, and the order of letting go and asking again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use enhanced_locking_foundation::{EventKind, FencingToken, Grant, LockEvent, RequestId, ResourceKey};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Held, LeaseState, LossReason};
 
@@ -14,6 +16,8 @@ enum Entry {
     Live(Weak<Held>),
     /// The last guard is gone and a release is under way.
     Leaving,
+    /// It was released. An answer that still speaks of it was sent before.
+    Gone,
 }
 
 /// What this process has of a grant.
@@ -21,7 +25,7 @@ enum Entry {
 pub(crate) enum Found {
     /// A guard that may be shared.
     Live(Arc<Held>),
-    /// It is being released: wait, then ask the store again.
+    /// It is being released, or was: ask the store again.
     Leaving,
     /// Nothing.
     Nothing,
@@ -30,14 +34,42 @@ pub(crate) enum Found {
 /// The grants of this process, by address.
 ///
 /// The same owner asking twice gets the same grant. Were two guards of it independent, dropping one would release
-/// the lock under the other; and a grant that is just being released must not be handed out again.
-#[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<HashMap<Grant, Entry>>);
+/// the lock under the other. And a grant that is being released must not be handed out again, not even when an answer
+/// about it was under way while it was released: so those are remembered while anybody asks for the key.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+    /// No answer is under way for longer.
+    answers_within: Duration,
+}
 
-// Dropping the last `Arc<Held>` takes the lock of the map, so none may be dropped while it is locked.
+#[derive(Debug, Default)]
+struct State {
+    grants: HashMap<Grant, Entry>,
+    asked: HashMap<ResourceKey, Asked>,
+}
+
+/// How many ask for a key, and what was released meanwhile.
+#[derive(Debug, Default)]
+struct Asked {
+    askers: usize,
+    gone: VecDeque<(Instant, Grant)>,
+}
+
+// Dropping the last `Arc<Held>` takes the lock of the state, so none may be dropped while it is locked.
 impl Registry {
+    pub(crate) fn new(answers_within: Duration) -> Self {
+        Self { state: Mutex::default(), answers_within }
+    }
+
+    /// Somebody asks for a key, until what this returns is dropped.
+    pub(crate) fn ask(&self, key: &ResourceKey) -> Ask<'_> {
+        self.state.lock().asked.entry(key.clone()).or_default().askers += 1;
+        Ask { registry: self, key: key.clone() }
+    }
+
     pub(crate) fn find(&self, grant: &Grant) -> Found {
-        let entry = self.0.lock().get(grant).cloned();
+        let entry = self.state.lock().grants.get(grant).cloned();
         entry.map_or(Found::Nothing, |entry| judge(&entry).0)
     }
 
@@ -47,14 +79,14 @@ impl Registry {
     pub(crate) fn add(&self, held: &Arc<Held>) -> Found {
         // Declared before the lock is taken, so that it is dropped after the lock is.
         let before;
-        let mut map = self.0.lock();
+        let mut state = self.state.lock();
         let grant = held.cell().grant();
         let found;
-        (found, before) = map.get(grant).map_or((Found::Nothing, None), judge);
+        (found, before) = state.grants.get(grant).map_or((Found::Nothing, None), judge);
         if matches!(found, Found::Nothing) {
-            map.insert(grant.clone(), Entry::Live(Arc::downgrade(held)));
+            state.grants.insert(grant.clone(), Entry::Live(Arc::downgrade(held)));
         }
-        drop(map);
+        drop(state);
         if let (Found::Nothing, Some(before)) = (&found, before) {
             before.settle();
         }
@@ -65,16 +97,16 @@ impl Registry {
     pub(crate) fn leaving_unless_live(&self, grant: &Grant) -> Option<Arc<Held>> {
         // Declared before the lock is taken, so that it is dropped after the lock is.
         let _lost;
-        let mut map = self.0.lock();
+        let mut state = self.state.lock();
         let found;
-        (found, _lost) = map.get(grant).map_or((Found::Nothing, None), judge);
+        (found, _lost) = state.grants.get(grant).map_or((Found::Nothing, None), judge);
         match found {
             Found::Live(held) => {
-                drop(map);
+                drop(state);
                 Some(held)
             }
             Found::Leaving | Found::Nothing => {
-                map.insert(grant.clone(), Entry::Leaving);
+                state.grants.insert(grant.clone(), Entry::Leaving);
                 None
             }
         }
@@ -82,17 +114,34 @@ impl Registry {
 
     /// The release is over.
     pub(crate) fn gone(&self, grant: &Grant) {
-        let mut map = self.0.lock();
-        if matches!(map.get(grant), Some(Entry::Leaving)) {
-            map.remove(grant);
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let State { grants, asked } = &mut *state;
+        if !matches!(grants.get(grant), Some(Entry::Leaving)) {
+            return;
+        }
+        let Some(asked) = asked.get_mut(&grant.key) else {
+            grants.remove(grant);
+            return;
+        };
+        grants.insert(grant.clone(), Entry::Gone);
+        asked.gone.push_back((now, grant.clone()));
+        while asked
+            .gone
+            .front()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > self.answers_within)
+        {
+            if let Some((_, old)) = asked.gone.pop_front() {
+                forget_gone(grants, &old);
+            }
         }
     }
 
     /// The guards of a grant are gone and nothing else is to be done; unless others took their place.
     pub(crate) fn forget(&self, grant: &Grant, held: *const Held) {
-        let mut map = self.0.lock();
-        if matches!(map.get(grant), Some(Entry::Live(other)) if std::ptr::eq(other.as_ptr(), held)) {
-            map.remove(grant);
+        let mut state = self.state.lock();
+        if matches!(state.grants.get(grant), Some(Entry::Live(other)) if std::ptr::eq(other.as_ptr(), held)) {
+            state.grants.remove(grant);
         }
     }
 
@@ -114,7 +163,7 @@ impl Registry {
     }
 
     fn lose(&self, grant: &Grant, reason: LossReason) {
-        let entry = self.0.lock().get(grant).cloned();
+        let entry = self.state.lock().grants.get(grant).cloned();
         if let Some(Entry::Live(held)) = entry
             && let Some(held) = held.upgrade()
         {
@@ -123,11 +172,41 @@ impl Registry {
     }
 
     fn older(&self, key: &ResourceKey, id: &RequestId, token: FencingToken) -> Vec<Grant> {
-        let map = self.0.lock();
-        map.keys()
+        let state = self.state.lock();
+        state
+            .grants
+            .keys()
             .filter(|grant| grant.key == *key && grant.id == *id && grant.token < token)
             .cloned()
             .collect()
+    }
+}
+
+/// Somebody asks for a key.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    registry: &'a Registry,
+    key: ResourceKey,
+}
+
+impl Drop for Ask<'_> {
+    fn drop(&mut self) {
+        let mut state = self.registry.state.lock();
+        let State { grants, asked } = &mut *state;
+        let Some(asks) = asked.get_mut(&self.key) else { return };
+        asks.askers -= 1;
+        if asks.askers == 0 {
+            for (_, grant) in std::mem::take(&mut asks.gone) {
+                forget_gone(grants, &grant);
+            }
+            asked.remove(&self.key);
+        }
+    }
+}
+
+fn forget_gone(grants: &mut HashMap<Grant, Entry>, grant: &Grant) {
+    if matches!(grants.get(grant), Some(Entry::Gone)) {
+        grants.remove(grant);
     }
 }
 

@@ -40,7 +40,9 @@ async fn is_free_soon(store: Arc<dyn LockBackend>, scene: &str) {
 }
 
 /// What goes wrong with the n-th call.
-fn scenes() -> Vec<(&'static str, fn(usize) -> Trouble)> {
+type Scene = (&'static str, fn(usize) -> Trouble);
+
+fn scenes() -> Vec<Scene> {
     vec![
         ("all well", |_| Trouble::None),
         ("slow", |_| Trouble::Slow(ms(4))),
@@ -158,4 +160,40 @@ async fn a_lock_taken_up_again_is_not_released_by_the_cancel_of_the_first_attemp
         Ok(guard) => assert_eq!(holders(&*memory, "k").await[0].token, guard.token()),
         Err(error) => assert_eq!(error.code(), ErrorCode::LockLost),
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_joined_while_its_first_request_is_being_cancelled_is_kept_and_becomes_own() {
+    let memory = store(patient());
+    let flaky = Flaky::new(memory.clone(), |_| Trouble::LostReply);
+    let manager = client(flaky.clone());
+    let first = wanted("a");
+    assert!(!polled(manager.acquire(first.clone()).into_future(), 8).await);
+    flaky.always("cancel", Trouble::Slow(secs(2)));
+    let guard = manager.acquire(wanted("a")).await.unwrap();
+    assert_eq!((guard.id(), guard.is_own()), (&first.id, false));
+    tokio::time::sleep(secs(10)).await;
+    assert!(guard.is_valid() && guard.is_own(), "now it is for this guard to release");
+    assert_eq!(holders(&*memory, "k").await[0].token, guard.token());
+    drop(guard);
+    is_free_soon(memory, "after the drop").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_a_lock_that_was_released_while_it_was_under_way_is_not_relied_on() {
+    let memory = store(patient());
+    let flaky = Flaky::new(memory.clone(), |_| Trouble::LostReply);
+    let manager = client(flaky.clone());
+    let first = wanted("a");
+    assert!(!polled(manager.acquire(first.clone()).into_future(), 8).await);
+    // The renewal reaches the store before the release of the first request, its answer comes after it.
+    flaky.plan(|op| match op {
+        "cancel" => Trouble::Slow(secs(2)),
+        "renew" => Trouble::Slow(secs(3)),
+        _ => Trouble::None,
+    });
+    let second = wanted("a");
+    let guard = manager.acquire(second.clone()).await.unwrap();
+    assert_eq!(*guard.id(), second.id, "asked again with its own id");
+    assert_eq!(holders(&*memory, "k").await[0].token, guard.token());
 }
