@@ -30,6 +30,8 @@ pub struct ServerConfig {
     pub read_timeout: Duration,
     /// The longest one call may wait for a lock.
     pub longest_wait: Duration,
+    /// How often a call that waits shows that its request is still wanted. Must be well below the store's keep-alive.
+    pub touch_interval: Duration,
     /// How long calls under way have to finish when the service stops.
     pub shutdown_grace: Duration,
     /// What callers must present; `None` admits everybody.
@@ -48,6 +50,7 @@ impl Default for ServerConfig {
             max_connections: 12_000,
             read_timeout: Duration::from_secs(60),
             longest_wait: Duration::from_secs(60 * 60),
+            touch_interval: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
             auth_token: None,
             default_lease: Lease::DEFAULT,

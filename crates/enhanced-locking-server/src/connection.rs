@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tower::Service;
 
 use crate::app::App;
 
@@ -40,11 +42,16 @@ pub(crate) async fn serve(app: App, router: Router, stream: TcpStream, peer: Soc
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
     }
-    let router = router.layer(axum::Extension(Peer(Some(peer))));
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(Some(peer)));
+        // A router is always ready, and cheap to clone.
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.read_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let stopping = app.stopping.clone();
     let result = tokio::select! {

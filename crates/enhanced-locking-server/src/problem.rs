@@ -63,8 +63,10 @@ impl<P: Into<Problem>> From<P> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
-            tracing::warn!(code = self.0.code, status = status.as_u16(), detail = self.0.detail, "refused");
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::warn!(code = self.0.code, detail = self.0.detail, "a call failed");
+        } else {
+            tracing::debug!(code = self.0.code, status = status.as_u16(), detail = self.0.detail, "refused");
         }
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, Problem::MEDIA_TYPE)], body).into_response();

@@ -19,9 +19,6 @@ use crate::body::{Id, Json, Params};
 use crate::limits::Slot;
 use crate::problem::Refusal;
 
-/// How long the backend is asked to wait in one go: shorter than any keep-alive, so that a place held by a long poll stays alive.
-const SLICE: Duration = Duration::from_secs(5);
-
 /// The key of a request, to save the search for it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +77,8 @@ pub(crate) async fn wait_for_turn(
     let end = Instant::now() + limit;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let slice = if app.stopping.is_cancelled() { Duration::ZERO } else { left.min(SLICE) };
+        let slice =
+            if app.stopping.is_cancelled() { Duration::ZERO } else { left.min(app.config.touch_interval) };
         let turn = app.backend.await_turn(ticket, slice);
         let state = tokio::select! {
             state = turn => state?,

@@ -1,10 +1,17 @@
 //! Health, metrics, figures and the port's small questions.
 
-use enhanced_locking_foundation::LockBackend;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use enhanced_locking_client::api::HealthDetailView;
+use enhanced_locking_core::TablePolicy;
+use enhanced_locking_core::memory::MemoryBackend;
+use enhanced_locking_foundation::{LockBackend, SteadyClock};
+use enhanced_locking_server::{Operations, Server};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::common::Service;
+use crate::common::{Service, config};
 
 #[tokio::test]
 async fn health_is_told_short_and_long_and_to_probes() {
@@ -62,4 +69,39 @@ async fn the_small_questions_of_the_port_are_answered() {
     assert!(service.get("/time").await.1["now"].as_str().unwrap().ends_with('Z'));
     assert_eq!(service.get("/info").await.1["durability"], "process");
     assert_eq!(service.get("/config").await, (StatusCode::OK, json!({})));
+}
+
+/// Breaks whatever it is asked.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Operations for Broken {
+    async fn health(&self) -> HealthDetailView {
+        panic!("secret words")
+    }
+
+    async fn metrics_text(&self) -> String {
+        panic!("secret words")
+    }
+
+    async fn metrics_json(&self) -> String {
+        panic!("secret words")
+    }
+}
+
+#[tokio::test]
+async fn a_defect_is_a_500_that_tells_nothing_and_ends_nothing() {
+    let backend = MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()));
+    let server = Server::bind_with(config(), backend, Arc::new(Broken)).await.unwrap();
+    let base = format!("http://{}", server.local_addr());
+    tokio::spawn(server.run(std::future::pending()));
+    let http = reqwest::Client::new();
+    for path in ["/metrics", "/api/enhanced-locks/health", "/api/enhanced-locks/metrics"] {
+        let response = http.get(format!("{base}{path}")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert!(!response.text().await.unwrap().contains("secret"));
+    }
+    assert_eq!(http.get(format!("{base}/readyz")).send().await.unwrap().status(), StatusCode::OK);
 }

@@ -1,7 +1,11 @@
 //! Waiting in line over real connections: long polls, leaving, lost connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use enhanced_locking_core::TablePolicy;
+use enhanced_locking_core::memory::MemoryBackend;
+use enhanced_locking_foundation::{SteadyClock, Timing};
 use enhanced_locking_server::ServerConfig;
 
 use crate::common::{Service, config};
@@ -67,6 +71,20 @@ async fn a_call_that_waits_is_granted_the_lock() {
     };
     let ((status, reply), _) = tokio::join!(ask, then);
     assert_eq!((status, &reply["state"]), (StatusCode::OK, &json!("held")), "{reply}");
+}
+
+#[tokio::test]
+async fn a_long_poll_keeps_the_place_for_longer_than_the_keep_alive() {
+    let timing = Timing { keep_alive: Duration::from_millis(300), ..Timing::default() };
+    let policy = TablePolicy { timing, ..TablePolicy::default() };
+    let backend = MemoryBackend::new(policy, Arc::new(SteadyClock::new()));
+    let touch_interval = Duration::from_millis(40);
+    let service = Service::over(ServerConfig { touch_interval, ..config() }, backend).await;
+    service.hold("demo", "me").await;
+    let place = service.queue("demo", "you").await;
+    let id = place["request_id"].as_str().unwrap();
+    let (_, reply) = service.get(&format!("/requests/{id}?wait_ms=900")).await;
+    assert_eq!(reply["state"], "queued", "{reply}");
 }
 
 #[tokio::test]
