@@ -2,14 +2,9 @@
 //!
 //! A test suite is worth what it catches. Each entry of [`MUTANTS`] is one small textual change that breaks
 //! one rule of the design, with the tests that must fail because of it. The change is made in a copy of the
-//! tree under `target/mutants`, never in the tree itself.
-//!
-//! # Adding an entry
-//! 1. Pick a line whose loss would break a rule (the owner check, the barrier before an answer, …).
-//! 2. `find` is text that occurs exactly once in `file`; `replace` must still compile.
-//! 3. `tests` are arguments of `cargo test` that choose the smallest set of tests that must fail, `filter`
-//!    are arguments after `--`. Set `needs_binary` when those tests drive the real `enhanced-locks`.
-//! 4. `cargo xtask mutants --only NAME`.
+//! tree under `target/mutants`, never in the tree itself. The table, and how to add to it, is in `table`.
+
+mod table;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +12,7 @@ use std::time::Duration;
 
 use xshell::{Shell, cmd};
 
+use self::table::{MUTANTS, Mutant};
 use crate::process::{Ended, limited};
 use crate::ui::{Context as _, Failure, Result, human, now, red, yellow};
 use crate::workspace::{BINARY, BINARY_ENV, CLI, Workspace};
@@ -27,27 +23,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
-
-/// One planted bug.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mutant {
-    /// Short, in words joined by hyphens: `drop-owner-check`.
-    name: &'static str,
-    /// Path from the root.
-    file: &'static str,
-    /// Occurs exactly once in the file.
-    find: &'static str,
-    replace: &'static str,
-    /// Arguments of `cargo test`: `&["-p", "enhanced-locking-core", "--test", "model"]`.
-    tests: &'static [&'static str],
-    /// Arguments after `--`, to choose single tests. Usually empty.
-    filter: &'static [&'static str],
-    /// Whether the tests drive the real command, which is then built with the bug in it.
-    needs_binary: bool,
-}
-
-/// The bugs. See the head of this file for how to add one.
-const MUTANTS: &[Mutant] = &[];
 
 /// A bug that makes the tests hang is caught too, after this long.
 const LIMIT: Duration = Duration::from_secs(300);
