@@ -19,7 +19,7 @@ pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:4141";
 #[command(after_help = "\
 Start a service with `enhanced-locks serve`, then try `enhanced-locks run --key demo -- sleep 5` in two terminals.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 69 service not reachable, 75 lock not acquired in time,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 service not reachable, 75 lock not acquired in time, \
 76 lock lost; `run` exits with the code of the command it ran.")]
 pub(crate) struct Cli {
     /// Given to every command.
@@ -152,6 +152,55 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The command lines of the page of examples: from `enhanced-locks` to the end of the line or of its block.
+    fn examples() -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/integration-examples.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut found = Vec::new();
+        let (mut in_code, mut open) = (false, false);
+        for line in page.lines() {
+            if line.starts_with("```") {
+                (in_code, open) = (!in_code, false);
+            } else if !in_code {
+            } else if let Some((_, rest)) = line.split_once("enhanced-locks ").filter(|_| !line.contains('#'))
+            {
+                found.push(rest.to_owned());
+                open = !rest.contains(" -- ");
+            } else if open && line.trim_start().starts_with("--") {
+                let last = found.last_mut().unwrap();
+                *last = format!("{last} {}", line.trim());
+                open = !line.contains("-- ");
+            } else {
+                open = false;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_line_of_the_examples_is_understood() {
+        let examples = examples();
+        assert!(examples.len() > 15, "{examples:?}");
+        for example in examples {
+            let line = example.split(" || ").next().unwrap().replace("$PULL", "42");
+            let mut words = vec!["enhanced-locks".to_owned()];
+            let mut quote = None;
+            let mut word = String::new();
+            for c in line.chars().chain([' ']) {
+                match (quote, c) {
+                    (None, ' ') if word.is_empty() => {}
+                    (None, ' ') => words.push(std::mem::take(&mut word)),
+                    (None, '\'' | '"') => quote = Some(c),
+                    (Some(open), c) if open == c => quote = None,
+                    (_, c) => word.push(c),
+                }
+            }
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{words:?}: {error}");
+            }
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::session::Session;
 /// Take a lock away from its holder; needs a reason
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The holder is told: a command under `enhanced-locks run` is stopped. A process that does not listen may go on;
+The holder is told: a command under `enhanced-locks run` is stopped. A process that does not listen may go on; \
 what it writes afterwards is only kept out where the fencing token is checked.")]
 pub(crate) struct ForceUnlockArgs {
     /// What is locked

@@ -17,7 +17,7 @@ use crate::supervise::Signals;
 /// Take a lock and keep it until `unlock`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The lock stays until `unlock`, unless --lease is given: then it runs out by itself if nobody calls `renew`.
+The lock stays until `unlock`, unless --lease is given: then it runs out by itself if nobody calls `renew`. \
 For the time of one command, `enhanced-locks run` is the safer way.
 
 Examples:

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use enhanced_locking_foundation::{Lease, ReleaseError};
-use enhanced_locking_manager::{LeaseState, LockGuard, LockManager};
+use enhanced_locking_manager::{LeaseState, LockGuard};
 
 use crate::acquire::{FAREWELL, WishArgs, acquire, environment, farewell, interrupted, manager};
 use crate::duration::{human, parse_positive};
@@ -17,11 +17,11 @@ use crate::supervise::{Ended, Grouping, Launch, Signals, Supervisor, describe, k
 /// Take a lock, run a command, release the lock
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The command finds its lock in ENHANCED_LOCK_KEY, ENHANCED_LOCK_ID and ENHANCED_LOCK_TOKEN (with several keys: the
-first one, and all of them as JSON in ENHANCED_LOCKS). Pass the token to what it changes and let that refuse lower
+The command finds its lock in ENHANCED_LOCK_KEY, ENHANCED_LOCK_ID and ENHANCED_LOCK_TOKEN (with several keys: the \
+first one, and all of them as JSON in ENHANCED_LOCKS). Pass the token to what it changes and let that refuse lower \
 ones: a lease alone cannot stop a process that slept through it.
 
-Exits with the code of the command (128+N if signal N ended it), 75 if the lock was not acquired within --wait,
+Exits with the code of the command (128+N if signal N ended it), 75 if the lock was not acquired within --wait, \
 76 if the lock was lost and the command was stopped, 69 if the service cannot be reached.
 
 Examples:
@@ -64,7 +64,7 @@ pub(crate) async fn run(mut args: RunArgs, session: &Session) -> Result<(), Fail
     let mut signals = Signals::listen()?;
     let manager = manager(session);
     let code = match acquire(session, &manager, requests, &args.wish, &mut signals).await {
-        Ok(guards) => guarded(&args, guards, session, &manager, &mut signals).await,
+        Ok(guards) => guarded(&args, guards, session, &mut signals).await,
         Err(failure) => Err(failure),
     };
     farewell(&manager, &mut signals).await;
@@ -79,11 +79,10 @@ async fn guarded(
     args: &RunArgs,
     guards: Vec<LockGuard>,
     session: &Session,
-    manager: &LockManager,
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     if let Some(signal) = interrupted(signals) {
-        release(guards, manager).await;
+        release(guards).await;
         return Ok(killed_by(signal));
     }
     let launch = Launch {
@@ -95,7 +94,7 @@ async fn guarded(
     let supervisor = match Supervisor::start(&launch, args.kill_after, signals) {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            release(guards, manager).await;
+            release(guards).await;
             let program = args.command.first().cloned().unwrap_or_default();
             let (code, message) = describe(&program, &error);
             return Err(Failure::new(message).code(code));
@@ -106,7 +105,7 @@ async fn guarded(
         supervisor.run(signals, watch).await
     };
     let lost = guards.iter().any(|guard| !guard.is_valid());
-    let released = release(guards, manager).await;
+    let released = release(guards).await;
     let ended = ended?;
     if let Ended::Lost { stuck } = ended {
         if stuck > 0 {
@@ -176,10 +175,13 @@ async fn first<T>(futures: Vec<impl Future<Output = T>>) -> T {
 }
 
 /// Releases all locks; whether they were still held. What cannot be released now is left to its lease.
-async fn release(guards: Vec<LockGuard>, manager: &LockManager) -> bool {
-    let _ = manager;
+async fn release(guards: Vec<LockGuard>) -> bool {
     let mut held = true;
     for guard in guards {
+        if !guard.is_own() && guard.is_valid() {
+            // The owner held it before this command, and goes on holding it.
+            continue;
+        }
         let (key, lost) = (guard.key().clone(), !guard.is_valid());
         match tokio::time::timeout(FAREWELL, guard.release()).await {
             Ok(Ok(_)) => {}

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Follow what happens, live
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Goes on where it was when the service was restarted in between. With --output json every line is one event, whose
+Goes on where it was when the service was restarted in between. With --output json every line is one event, whose \
 `id` can be given to --after.")]
 pub(crate) struct WatchArgs {
     /// Only these keys

@@ -144,7 +144,7 @@ impl Drop for Service {
 pub(crate) fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null());
-    for name in ["ENHANCED_LOCKS_SERVER", "ENHANCED_LOCKS_TOKEN", "NO_COLOR", "USER", "LOGNAME"] {
+    for name in ["ENHANCED_LOCKS_SERVER", "ENHANCED_LOCKS_TOKEN", "NO_COLOR", "COLUMNS", "USER", "LOGNAME"] {
         command.env_remove(name);
     }
     command.env("USER", "tester");

@@ -187,6 +187,17 @@ fn the_variables_of_atlantis_make_the_project_and_the_owner() {
 }
 
 #[test]
+fn a_lock_that_the_owner_held_before_is_left_held() {
+    let service = Service::start();
+    let before = service.json(&["lock", "-k", "a", "--owner", "pr"])["lock"]["token"].clone();
+    let done = service
+        .run(&["run", "-k", "a", "--owner", "pr", "--", "sh", "-c", "echo $ENHANCED_LOCK_TOKEN"])
+        .expect_code(0);
+    assert_eq!(done.out.trim(), before.to_string());
+    assert_eq!(service.json(&["list"])["locks"][0]["token"], before);
+}
+
+#[test]
 fn a_process_that_is_killed_takes_its_command_with_it_and_its_lock_runs_out() {
     let service = Service::start();
     let pid = service.path("pid");
