@@ -6,7 +6,9 @@ use std::time::Duration;
 use enhanced_locking_client::api::EventPageView;
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
-use enhanced_locking_foundation::{EventCursor, LockBackend, ManualClock, SteadyClock, Timestamp};
+use enhanced_locking_foundation::{
+    EventCursor, Lease, LockBackend, ManualClock, SteadyClock, Timestamp, Timing,
+};
 use enhanced_locking_server::{Server, ServerConfig};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -27,8 +29,16 @@ pub(crate) fn config() -> ServerConfig {
     ServerConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         shutdown_grace: Duration::from_secs(5),
+        // Longer than any stall of a busy machine.
+        default_lease: Lease::For(Duration::from_secs(600)),
         ..ServerConfig::default()
     }
+}
+
+/// A store that gives nobody up because a busy machine stalls.
+fn patient() -> TablePolicy {
+    let timing = Timing { claim_window: Duration::from_secs(600), keep_alive: Duration::from_secs(600) };
+    TablePolicy { timing, ..TablePolicy::default() }
 }
 
 impl Service {
@@ -37,13 +47,13 @@ impl Service {
     }
 
     pub(crate) async fn with(config: ServerConfig) -> Self {
-        Self::over(config, MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()))).await
+        Self::over(config, MemoryBackend::new(patient(), Arc::new(SteadyClock::new()))).await
     }
 
     /// With a clock that stands still until it is told to move.
     pub(crate) async fn with_clock() -> (Self, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000)));
-        let backend = MemoryBackend::new(TablePolicy::default(), Arc::clone(&clock) as _);
+        let backend = MemoryBackend::new(patient(), Arc::clone(&clock) as _);
         (Self::over(config(), backend).await, clock)
     }
 
@@ -54,7 +64,7 @@ impl Service {
         let running = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap();
         Self { address, backend, http, stop: Some(stop), running: Some(running) }
     }
 
@@ -124,9 +134,9 @@ impl Service {
             }
             after = page.next;
             if page.events.is_empty() {
-                self.backend.await_events(&after, Duration::from_secs(10)).await.unwrap();
+                self.backend.await_events(&after, Duration::from_secs(60)).await.unwrap();
                 let news = self.backend.events(&after, 1).await.unwrap();
-                assert!(!news.events.is_empty(), "no event {kind} of {who} within 10 s");
+                assert!(!news.events.is_empty(), "no event {kind} of {who} within 60 s");
             }
         }
     }

@@ -144,7 +144,7 @@ async fn live_answers_have_the_documented_shapes() {
         "priority": "high", "sticky": true, "metadata": { "link": "x" }, "request_id": "p1", "max_age_ms": 9_000_000 });
     check.call(api, "POST", "/locks", Some(full)).await;
     let held = check
-        .call(api, "POST", "/locks", Some(json!({ "key": "demo", "owner": "me", "lease_ms": 60_000 })))
+        .call(api, "POST", "/locks", Some(json!({ "key": "demo", "owner": "me", "lease_ms": 600_000 })))
         .await;
     let (id, token) = (held["lock"]["id"].as_str().unwrap().to_owned(), held["lock"]["token"].clone());
     check.call(api, "POST", "/locks", Some(json!({ "key": "demo", "owner": "you" }))).await;
@@ -212,7 +212,12 @@ async fn live_answers_have_the_documented_shapes() {
         .call(api, "POST", "/locks", Some(json!({ "key": "demo", "owner": "w1", "request_id": "w1" })))
         .await;
     check
-        .call(api, "POST", &format!("/locks/{id}/renew"), Some(json!({ "token": token, "lease_ms": 70_000 })))
+        .call(
+            api,
+            "POST",
+            &format!("/locks/{id}/renew"),
+            Some(json!({ "token": token, "lease_ms": 700_000 })),
+        )
         .await;
     check.call(api, "POST", &format!("/locks/{id}/renew"), Some(json!({ "token": 1 }))).await;
     let item = |token: &Value| json!({ "key": "demo", "id": id, "token": token });

@@ -139,7 +139,7 @@ async fn a_reader_that_was_away_for_too_long_is_told_of_the_gap() {
 async fn a_page_waits_for_news() {
     let service = Service::start().await;
     let (_, end) = service.get("/events/end").await;
-    let path = format!("/events/page?after={}&wait_ms=15000", end["cursor"].as_str().unwrap());
+    let path = format!("/events/page?after={}&wait_ms=60000", end["cursor"].as_str().unwrap());
     let ((status, page), _) = tokio::join!(service.get(&path), service.hold("demo", "me"));
     assert_eq!(status, StatusCode::OK);
     assert_eq!((&page["events"][0]["kind"], &page["missed"]), (&json!("acquired"), &json!(false)), "{page}");

@@ -10,7 +10,7 @@ use crate::common::{Service, config};
 async fn waiting_calls_have_a_limit_of_their_own_and_leave_room_for_the_others() {
     let service = Service::with(ServerConfig { max_in_flight: 1, max_waiting: 2, ..config() }).await;
     let lock = service.hold("demo", "me").await;
-    let wait = |owner: &str| json!({ "key": "demo", "owner": owner, "wait_ms": 15_000 });
+    let wait = |owner: &str| json!({ "key": "demo", "owner": owner, "wait_ms": 60_000 });
     let checks = async {
         // With both waiting there is room for a short call, and none for a third that waits.
         let refused = loop {

@@ -12,7 +12,7 @@ async fn a_lock_is_taken_shown_renewed_and_released() {
     let lock = service.hold("demo", "me").await;
     let id = lock["id"].as_str().unwrap();
     assert!(lock["token"].as_u64().unwrap() > 1_700_000_000_000_000);
-    assert_eq!(lock["lease_ms"], 30_000);
+    assert_eq!(lock["lease_ms"], 600_000);
 
     let (status, one) = service.get(&format!("/locks/{id}")).await;
     assert_eq!((status, &one["lock"]), (StatusCode::OK, &lock));
@@ -238,7 +238,7 @@ async fn a_release_hands_the_lock_to_the_next_in_line() {
 async fn the_clean_up_ends_what_is_over() {
     let (service, clock) = Service::with_clock().await;
     let lock = service.hold("demo", "me").await;
-    clock.advance(Duration::from_secs(31));
+    clock.advance(Duration::from_secs(601));
     let (status, reply) = service.call(Method::POST, "/cleanup", Some(json!({ "budget": 10 }))).await;
     assert_eq!((status, &reply["ended"]), (StatusCode::OK, &json!(1)), "{reply}");
     let (status, problem) = service.release(&lock).await;

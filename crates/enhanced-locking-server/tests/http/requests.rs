@@ -39,7 +39,7 @@ async fn a_long_poll_ends_when_the_lock_is_granted() {
     let lock = service.hold("demo", "me").await;
     let place = service.queue("demo", "you").await;
     let id = place["request_id"].as_str().unwrap();
-    let path = format!("/requests/{id}?wait_ms=15000");
+    let path = format!("/requests/{id}?wait_ms=60000");
     let (poll, _) = tokio::join!(service.get(&path), service.release(&lock));
     assert_eq!((poll.0, &poll.1["state"]), (StatusCode::OK, &json!("held")), "{}", poll.1);
     assert_eq!(poll.1["lock"]["claim_by"], json!(null), "the poll claims the grant");
@@ -64,7 +64,7 @@ async fn looking_does_not_claim() {
 async fn a_call_that_waits_is_granted_the_lock() {
     let service = Service::start().await;
     let lock = service.hold("demo", "me").await;
-    let ask = service.post("/locks", json!({ "key": "demo", "owner": "you", "wait_ms": 15_000 }));
+    let ask = service.post("/locks", json!({ "key": "demo", "owner": "you", "wait_ms": 60_000 }));
     let then = async {
         service.happened("queued", "you").await;
         service.release(&lock).await
@@ -75,15 +75,15 @@ async fn a_call_that_waits_is_granted_the_lock() {
 
 #[tokio::test]
 async fn a_long_poll_keeps_the_place_for_longer_than_the_keep_alive() {
-    let timing = Timing { keep_alive: Duration::from_millis(300), ..Timing::default() };
+    let timing = Timing { keep_alive: Duration::from_secs(2), ..Timing::default() };
     let policy = TablePolicy { timing, ..TablePolicy::default() };
     let backend = MemoryBackend::new(policy, Arc::new(SteadyClock::new()));
-    let touch_interval = Duration::from_millis(40);
+    let touch_interval = Duration::from_millis(50);
     let service = Service::over(ServerConfig { touch_interval, ..config() }, backend).await;
     service.hold("demo", "me").await;
     let place = service.queue("demo", "you").await;
     let id = place["request_id"].as_str().unwrap();
-    let (_, reply) = service.get(&format!("/requests/{id}?wait_ms=900")).await;
+    let (_, reply) = service.get(&format!("/requests/{id}?wait_ms=3000")).await;
     assert_eq!(reply["state"], "queued", "{reply}");
 }
 
@@ -108,7 +108,7 @@ async fn a_client_that_goes_away_gives_up_its_place() {
     let service = Service::start().await;
     let lock = service.hold("demo", "me").await;
     let mut line =
-        open(&service, r#"{"key":"demo","owner":"you","wait_ms":15000,"request_id":"gone"}"#).await;
+        open(&service, r#"{"key":"demo","owner":"you","wait_ms":60000,"request_id":"gone"}"#).await;
     service.happened("queued", "gone").await;
     line.shutdown().await.unwrap();
     drop(line);
@@ -123,12 +123,12 @@ async fn a_client_that_queues_and_goes_away_keeps_its_place() {
     let service = Service::start().await;
     service.hold("demo", "me").await;
     let line =
-        open(&service, r#"{"key":"demo","owner":"you","wait_ms":15000,"queue":true,"request_id":"stays"}"#)
+        open(&service, r#"{"key":"demo","owner":"you","wait_ms":60000,"queue":true,"request_id":"stays"}"#)
             .await;
     service.happened("queued", "stays").await;
     drop(line);
     // Give the loss time to be noticed: another client's loss, noticed later, is the proof that this one's was.
-    let other = open(&service, r#"{"key":"demo","owner":"other","wait_ms":15000,"request_id":"gone"}"#).await;
+    let other = open(&service, r#"{"key":"demo","owner":"other","wait_ms":60000,"request_id":"gone"}"#).await;
     service.happened("queued", "gone").await;
     drop(other);
     service.happened("cancelled", "gone").await;
@@ -141,7 +141,7 @@ async fn a_retry_on_a_new_connection_is_not_given_up_by_the_old_one() {
     // Room for two waiting calls: that a third is refused shows that both are under way.
     let service = Service::with(ServerConfig { max_waiting: 2, ..config() }).await;
     let lock = service.hold("demo", "me").await;
-    let body = r#"{"key":"demo","owner":"you","wait_ms":15000,"request_id":"twice"}"#;
+    let body = r#"{"key":"demo","owner":"you","wait_ms":60000,"request_id":"twice"}"#;
     let old = open(&service, body).await;
     service.happened("queued", "twice").await;
     let retry = service.post("/locks", serde_json::from_str(body).unwrap());
