@@ -61,6 +61,19 @@ async fn a_slow_answer_does_not_make_a_lease_look_longer_than_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_renewal_counts_from_before_it_was_sent() {
+    let memory = store(TablePolicy::default());
+    let flaky = Flaky::new(memory.clone(), |_| Trouble::None);
+    let guard = client(flaky.clone()).acquire(leased("a", 30)).await.unwrap();
+    let first = guard.valid_until();
+    flaky.always("renew", Trouble::Slow(secs(4)));
+    until("it is renewed", || async { guard.valid_until() != first }).await;
+    let here = guard.valid_until().unwrap() - Instant::now();
+    let there = holders(&*memory, "k").await[0].expires_at.unwrap().since(memory.now().await.unwrap());
+    assert!(here + secs(3 + 2) <= there, "the margin, and the way there: {here:?} here, {there:?} there");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_too_slow_for_the_lease_is_asked_again_and_not_relied_on() {
     let memory = store(TablePolicy::default());
     let mut slow = 2;
