@@ -1,6 +1,6 @@
 //! The Enhanced Locking service: HTTP API, event stream, dashboard (`surfaces`: HTTP).
 //!
-//! Owns the way from a request on the wire to a call of the [backend port](LockBackend) and back: routing, checks,
+//! Owns the way from a request on the wire to a call of the [backend port] and back: routing, checks,
 //! limits, authentication, problems, and the pages. Lock rules are the backend's; health and metrics are told by
 //! whoever implements [`Operations`]; the bodies are in `enhanced-locking-client`.
 //!
@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! [`LockBackend`]: enhanced_locking_foundation::LockBackend
+//! [backend port]: enhanced_locking_foundation::LockBackend
 #![forbid(unsafe_code)]
 
 mod acquire;
