@@ -1,6 +1,6 @@
 //! The memory map under the store. Owns the only unsafe calls of the workspace and the rule that the map grows by itself.
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ impl Map {
     /// Opens or makes the data file in a place that belongs to a directory this process has taken.
     #[expect(unsafe_code, reason = "memory maps are unsafe by nature; the argument is at the call")]
     pub(crate) fn open(place: &Path, size: usize, directory: Arc<Directory>) -> Result<Self, heed::Error> {
+        allocate_lock_file(place)?;
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(round_to_page(size)).max_readers(16);
         // SAFETY: the file must not be changed by others while it is mapped. The directory is locked by this
@@ -174,6 +175,19 @@ impl Map {
         // writing here.
         unsafe { self.env.resize(size) }
     }
+}
+
+/// Makes sure that LMDB's lock file has its room on disk. LMDB maps it with holes, and writing into a hole on a full
+/// disk ends the process.
+fn allocate_lock_file(place: &Path) -> std::io::Result<()> {
+    const BYTES: u64 = 8 * 1024;
+    let mut options = std::fs::File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(place.join("lock.mdb"))?;
+    let metadata = file.metadata()?;
+    if metadata.len() >= BYTES && metadata.blocks() * 512 >= BYTES {
+        return Ok(());
+    }
+    file.write_all_at(&[0; BYTES as usize], 0)
 }
 
 /// Maps are whole pages; 64 KiB is a multiple of every page size in use.

@@ -98,5 +98,6 @@ fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredEntry, String> {
 
 fn place(key: &[u8]) -> String {
     let name = key.get(1..).unwrap_or_default();
-    format!("entry {}", String::from_utf8_lossy(name).replace('\0', " of request "))
+    let mut parts = name.splitn(2, |byte| *byte == 0).map(|part| part.escape_ascii().to_string());
+    format!("entry {} of request {}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
