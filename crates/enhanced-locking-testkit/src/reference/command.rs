@@ -114,9 +114,15 @@ impl Command {
 }
 
 impl Answer {
-    /// The answer in words that are equal for equal answers: holders have no order of their own.
+    /// The answer in words that are equal for equal answers.
     #[must_use]
-    pub fn normal(mut self) -> String {
+    pub fn normal(self) -> String {
+        format!("{:?}", self.ordered())
+    }
+
+    /// The same answer with the holders in the order of their requests: they have no order of their own.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
         match &mut self {
             Self::Acquire(Ok(AcquireOutcome::Queued(place)))
             | Self::State(RequestState::Queued(place))
@@ -130,7 +136,29 @@ impl Answer {
             }
             _ => {}
         }
-        format!("{self:?}")
+        self
+    }
+
+    /// Whether two answers, both [`ordered`](Self::ordered), say the same.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Acquire(Ok(a)), Self::Acquire(Ok(b))) => a == b,
+            (Self::AcquireAll(Ok(a)), Self::AcquireAll(Ok(b))) => a == b,
+            (Self::State(a), Self::State(b)) | (Self::Reprioritise(Ok(a)), Self::Reprioritise(Ok(b))) => {
+                a == b
+            }
+            (Self::Found(a), Self::Found(b)) => a == b,
+            (Self::Cancel(a), Self::Cancel(b)) => a == b,
+            (Self::Release(a), Self::Release(b)) => a == b,
+            (Self::Renew(a), Self::Renew(b)) => a == b,
+            (Self::Transfer(Ok(a)), Self::Transfer(Ok(b))) => a == b,
+            (Self::Force(a), Self::Force(b)) => a == b,
+            (Self::Clear(a), Self::Clear(b)) => a == b,
+            (Self::Sweep(a), Self::Sweep(b)) => a == b,
+            // Refusals can carry errors of a store, which do not compare.
+            (a, b) => format!("{a:?}") == format!("{b:?}"),
+        }
     }
 
     /// The records it hands out: their grants can be used from now on.

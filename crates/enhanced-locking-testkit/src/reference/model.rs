@@ -93,6 +93,12 @@ impl Reference {
         records
     }
 
+    /// The request for a key that came to its end last.
+    #[must_use]
+    pub fn newest_end(&self, key: &ResourceKey) -> Option<(Ticket, Ended)> {
+        self.finished.iter().rev().find(|(ticket, _)| ticket.key == *key).cloned()
+    }
+
     /// When anything is over next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
@@ -104,6 +110,52 @@ impl Reference {
     pub fn generation(&self, ticket: &Ticket) -> Option<u64> {
         let entry = &self.entries[self.find_live(ticket)?];
         entry.waits().map(|waits| waits.sequence)
+    }
+
+    /// The state as a text that is equal for states with the same future: times count from now, keys and ids have no
+    /// names, tokens and sequences only an order. Two keys that have changed places are the same.
+    #[must_use]
+    pub fn canonical(&self, now: Timestamp) -> String {
+        let away =
+            |at: Option<Timestamp>| at.map(|at| i128::from(at.as_micros()) - i128::from(now.as_micros()));
+        let mut keys: Vec<&ResourceKey> = self.entries.iter().map(|entry| &entry.request.key).collect();
+        keys.extend(self.finished.iter().map(|(ticket, _)| &ticket.key));
+        keys.sort();
+        keys.dedup();
+        let credits = self.policy.credits.iter().any(|credit| !credit.is_zero());
+        let mut words: Vec<String> = Vec::new();
+        for key in keys {
+            let mut entries: Vec<&Entry> =
+                self.entries.iter().filter(|entry| entry.request.key == *key).collect();
+            entries.sort_by_key(|entry| (entry.rank(&self.policy), entry.holds().map(|holds| holds.token)));
+            let mut word = String::new();
+            for entry in entries {
+                let request = &entry.request;
+                let state = match &entry.state {
+                    State::Holds(holds) => {
+                        let aged = request.max_age.and(away(Some(holds.acquired_at)));
+                        (away(holds.expires_at), away(holds.claim_by), aged)
+                    }
+                    State::Waits(waits) => {
+                        let joined = away(Some(waits.enqueued_at)).filter(|_| credits);
+                        (away(waits.gives_up_at), away(waits.keep_alive_by), joined)
+                    }
+                };
+                word += &format!(
+                    "{} {} {} {:?} {:?} {} {state:?};",
+                    request.owner,
+                    request.mode,
+                    request.priority,
+                    request.lease,
+                    request.wait,
+                    entry.holds().is_some(),
+                );
+            }
+            let last = self.newest_end(key).map(|(_, ended)| (ended.reason, ended.token.is_some()));
+            words.push(format!("{word} {last:?}"));
+        }
+        words.sort();
+        words.join("\n")
     }
 
     /// Everything that can be seen from outside.
