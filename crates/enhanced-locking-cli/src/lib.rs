@@ -18,6 +18,7 @@ mod service;
 mod session;
 mod supervise;
 mod waiting;
+mod watched_file;
 
 use std::future::Future;
 use std::process::ExitCode;

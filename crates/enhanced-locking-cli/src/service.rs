@@ -12,7 +12,7 @@ use enhanced_locking_client::api::{ComponentView, HealthDetailView, HealthView, 
 use enhanced_locking_config::{Backend, Settings};
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
-use enhanced_locking_embedded::EmbeddedConfig;
+use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig};
 use enhanced_locking_foundation::{BackendInfo, Lease, Limits, LockBackend, Priority, SteadyClock, Timing};
 use enhanced_locking_manager::{HealthStatus, LockManager, ManagerConfig};
 use enhanced_locking_queue::CreditTable;
@@ -25,8 +25,42 @@ use crate::failure::{Failure, chain};
 pub(crate) struct Service {
     server: Server,
     manager: LockManager,
-    info: BackendInfo,
+    store: Store,
     grace: Duration,
+}
+
+/// The stores this build has.
+#[derive(Clone, Debug)]
+enum Store {
+    Memory(Arc<MemoryBackend>),
+    Embedded(Arc<EmbeddedBackend>),
+}
+
+impl Store {
+    fn backend(&self) -> Arc<dyn LockBackend> {
+        match self {
+            Self::Memory(store) => Arc::clone(store) as _,
+            Self::Embedded(store) => Arc::clone(store) as _,
+        }
+    }
+}
+
+/// Takes over changed limits while the service runs.
+#[derive(Clone, Debug)]
+pub(crate) struct LimitControl(Store);
+
+impl LimitControl {
+    /// Applies the limits of new settings. What is over a lowered limit stays, and nothing is added.
+    pub(crate) async fn apply(&self, settings: &Settings) {
+        let limits = policy(settings).limits;
+        let applied = match &self.0 {
+            Store::Memory(store) => store.set_limits(limits).await,
+            Store::Embedded(store) => store.set_limits(limits).await,
+        };
+        if let Err(error) = applied {
+            tracing::error!(%error, "the new limits are not taken over");
+        }
+    }
 }
 
 impl Service {
@@ -36,15 +70,14 @@ impl Service {
     /// A [`Failure`] that says what stands in the way.
     pub(crate) async fn start(settings: &Settings) -> Result<Self, Failure> {
         let store = open(settings)?;
-        let info = store.info();
         let config = ManagerConfig { keep_alive: settings.locks.keep_alive, ..ManagerConfig::default() };
-        let manager = LockManager::start(store, config);
+        let manager = LockManager::start(store.backend(), config);
         let operations = Managed { manager: manager.clone(), settings: settings_json(settings) };
         let bound = Server::bind_with(server_config(settings), manager.backend(), Arc::new(operations)).await;
         match bound {
             Ok(server) => {
                 manager.ready().await;
-                Ok(Self { server, manager, info, grace: settings.server.shutdown_grace })
+                Ok(Self { server, manager, store, grace: settings.server.shutdown_grace })
             }
             Err(error) => {
                 let _ = manager.shutdown(Duration::ZERO).await;
@@ -59,8 +92,13 @@ impl Service {
     }
 
     /// What store it has.
-    pub(crate) fn info(&self) -> &BackendInfo {
-        &self.info
+    pub(crate) fn info(&self) -> BackendInfo {
+        self.store.backend().info()
+    }
+
+    /// What changes its limits while it runs.
+    pub(crate) fn limits(&self) -> LimitControl {
+        LimitControl(self.store.clone())
     }
 
     /// Serves until `shutdown` is ready, then stops in good order: calls under way, then the manager, then the store.
@@ -75,16 +113,16 @@ impl Service {
 }
 
 /// Opens the store that the settings ask for.
-fn open(settings: &Settings) -> Result<Arc<dyn LockBackend>, Failure> {
+fn open(settings: &Settings) -> Result<Store, Failure> {
     let policy = policy(settings);
     match settings.backend {
-        Backend::Memory => Ok(MemoryBackend::new(policy, Arc::new(SteadyClock::new()))),
+        Backend::Memory => Ok(Store::Memory(MemoryBackend::new(policy, Arc::new(SteadyClock::new())))),
         Backend::Embedded => {
             let map_size = usize::try_from(settings.embedded.map_size.bytes()).unwrap_or(usize::MAX);
             let config = EmbeddedConfig { policy, map_size, ..EmbeddedConfig::new(&settings.data_dir) };
             let store =
                 enhanced_locking_embedded::open(config).map_err(|error| Failure::new(chain(&error)))?;
-            Ok(store)
+            Ok(Store::Embedded(store))
         }
         other => Err(Failure::new(format!("this build has no {other} backend"))
             .hint("set `backend: embedded`, or use a build that has it")),

@@ -243,7 +243,7 @@ keys! {
         "Go back to the legacy store when this system fails.";
     "migration.validation-enabled" => migration.validation_enabled, Rule::Switch, Some("true"), Restart,
         "Compare the answers of both stores.";
-    "locks.default-lease" => locks.default_lease, duration(10, 30 * DAY_MS), Some("30s"), Live,
+    "locks.default-lease" => locks.default_lease, duration(10, 30 * DAY_MS), Some("30s"), Restart,
         "How long a lock lives without renewal when the request does not say.";
     "locks.claim-window" => locks.claim_window, duration(10, HOUR_MS), Some("5s"), Restart,
         "How long a waiter has to take a lock that was handed to it before the next one gets it.";
@@ -259,7 +259,7 @@ keys! {
         "Locks held at once.";
     "limits.finished-requests" => limits.finished_requests, integer(1, 100_000_000), Some("65536"), Live,
         "Finished requests remembered so that a repeated one gets the same answer.";
-    "limits.events" => limits.events, integer(1, 100_000_000), Some("65536"), Live,
+    "limits.events" => limits.events, integer(1, 100_000_000), Some("65536"), Restart,
         "Events kept for readers that resume.";
     "server.listen" => server.listen, Rule::Listen, Some("127.0.0.1:4141"), Restart,
         "Where the HTTP service listens.";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BackendInfo, BatchOutcome,
-    CancelOutcome, Cause, Cleared, EdgeQuery, EndReason, EventCursor, EventPage, Grant, LockBackend,
+    CancelOutcome, Cause, Cleared, EdgeQuery, EndReason, EventCursor, EventPage, Grant, Limits, LockBackend,
     LockQuery, LockRecord, NotHeld, Page, Priority, QueueQuery, QueueView, ReleaseError, ReleaseOutcome,
     Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Stats, SweepOutcome, Ticket,
     Timestamp, TransferError, Transferee, ValueError, WaitEdge,
@@ -58,6 +58,14 @@ impl<E: Engine> TableBackend<E> {
     #[must_use]
     pub fn engine(&self) -> &E {
         &self.engine
+    }
+
+    /// Changes the limits from now on; how many events are kept stays as it is.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the store is closed.
+    pub async fn set_limits(&self, limits: Limits) -> Result<(), BackendError> {
+        self.engine.submit(move |table, _| table.set_limits(limits)).await
     }
 
     async fn poll(&self, ticket: &Ticket) -> Result<RequestState, BackendError> {

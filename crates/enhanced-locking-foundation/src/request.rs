@@ -8,6 +8,14 @@ use crate::{Lease, LockMode, Metadata, OwnerId, Priority, PullRequest, ResourceK
 /// Request ids are part of addresses: printable ASCII without spaces and slashes.
 fn check_id(what: &'static str, value: &str, max: usize) -> Result<(), ValueError> {
     check(what, value, max)?;
+    // Addresses take these two for the place itself and the one above.
+    if matches!(value, "." | "..") {
+        return Err(ValueError::OutOfRange {
+            what,
+            given: value.to_owned(),
+            allowed: "anything but . and ..",
+        });
+    }
     match value.find(|c: char| !c.is_ascii_graphic() || "/\\?#%\"<>".contains(c)) {
         Some(at) => Err(ValueError::Character {
             what,
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn ids_that_cannot_stand_in_an_address_are_refused() {
-        for id in ["", "a b", "a/b", "ü", "a?b", "a%20"] {
+        for id in ["", ".", "..", "a b", "a/b", "ü", "a?b", "a%20"] {
             assert!(RequestId::new(id).is_err(), "{id:?}");
         }
         assert!(RequestId::new("ci-run.42:retry~1").is_ok());

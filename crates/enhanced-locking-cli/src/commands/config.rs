@@ -14,7 +14,7 @@ use crate::output::{Paint, Table, print, print_json};
 pub(crate) const DEFAULT_FILE: &str = "atlantis.yaml";
 
 /// Cargo features whose parts this program contains.
-const COMPILED: &[&str] = &["embedded", "memory", "metrics"];
+const COMPILED: &[&str] = &["embedded", "memory", "metrics", "priority-queue"];
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, Args)]
@@ -41,6 +41,11 @@ pub(crate) enum ConfigCommand {
 }
 
 impl SettingsArgs {
+    /// The configuration file, whether or not it is there.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())
+    }
+
     /// A loader for file, environment and flags.
     ///
     /// # Errors

@@ -11,14 +11,16 @@ use crate::args::Global;
 use crate::failure::Failure;
 use crate::logging::LogControl;
 use crate::output::{Paint, Style, print};
-use crate::service::Service;
+use crate::service::{LimitControl, Service};
 use crate::supervise::{Signals, killed_by};
+use crate::watched_file::WatchedFile;
 
 /// Run the service: HTTP API, dashboard, embedded store
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Without arguments: the embedded store in ./enhanced-locks-data, listening on 127.0.0.1:4141 for this machine only.
-SIGTERM and SIGINT stop it in good order, a second one at once. SIGHUP reads the configuration again.")]
+SIGTERM and SIGINT stop it in good order, a second one at once. The configuration
+is read again when its file changes, and on SIGHUP.")]
 pub(crate) struct ServeArgs {
     /// Where settings come from.
     #[command(flatten)]
@@ -74,6 +76,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
     let mut signals = Signals::listen()?;
     let log = LogControl::start(&settings, global.color.style(&std::io::stderr()).color);
     let service = Service::start(&settings).await?;
+    let limits = service.limits();
     let url = format!("http://{}", service.address());
     print(&welcome(&service, &settings, &url, global.color.style(&std::io::stdout())))?;
     let ready = args.ready_file.as_deref().map(|path| ReadyFile::write(path, &url)).transpose()?;
@@ -83,11 +86,12 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
     }));
     let mut stop = Some(stop);
     let mut settings = settings;
+    let mut file = WatchedFile::new(args.settings.file());
     let end = loop {
         tokio::select! {
             end = &mut serving => break end,
             received = signals.next() => match received.signal {
-                Signal::HUP => settings = reload(&args, settings, &log),
+                Signal::HUP => settings = reload(&args, settings, &log, &limits).await,
                 Signal::INT | Signal::TERM | Signal::QUIT => match stop.take() {
                     Some(stop) => {
                         tracing::info!("stopping; a second signal stops at once");
@@ -97,6 +101,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
                 },
                 _ => {}
             },
+            () = file.changed() => settings = reload(&args, settings, &log, &limits).await,
         }
     };
     drop(ready);
@@ -104,7 +109,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
 }
 
 /// Reads the configuration again and takes over what can change while the service runs.
-fn reload(args: &ServeArgs, old: Settings, log: &LogControl) -> Settings {
+async fn reload(args: &ServeArgs, old: Settings, log: &LogControl, limits: &LimitControl) -> Settings {
     let new = match args.load() {
         Ok(new) => new,
         Err(failure) => {
@@ -113,9 +118,11 @@ fn reload(args: &ServeArgs, old: Settings, log: &LogControl) -> Settings {
         }
     };
     let changes = Settings::diff(&old, &new);
-    let (now, later): (Vec<&str>, Vec<&str>) =
-        changes.applied.iter().chain(&changes.needs_restart).partition(|key| **key == "log.level");
+    let (now, later) = (changes.applied, changes.needs_restart);
     log.apply(&new);
+    if now.iter().any(|key| key.starts_with("limits.")) {
+        limits.apply(&new).await;
+    }
     if !later.is_empty() {
         tracing::warn!(keys = ?later, "these changes need a restart");
     }

@@ -29,8 +29,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireRequest, Ended, EventKind, FencingToken, LockEvent, OwnerId, Priority, PullRequest, RequestId,
-    ResourceKey, Ticket, Timestamp,
+    AcquireRequest, Ended, EventKind, FencingToken, Limits, LockEvent, OwnerId, Priority, PullRequest,
+    RequestId, ResourceKey, Ticket, Timestamp,
 };
 use hashbrown::HashMap;
 use slab::Slab;
@@ -127,9 +127,9 @@ impl LockTable {
         &self.policy
     }
 
-    /// Changes limits and windows from now on. What is over a lowered limit stays, and nothing is added.
-    pub fn set_policy(&mut self, policy: TablePolicy) {
-        self.policy = policy;
+    /// Changes the limits from now on. What is over a lowered limit stays, and nothing is added.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.policy.limits = limits;
     }
 
     /// What the changes since the last call have caused, in order. Whoever drives the table drains it after every change.
