@@ -172,6 +172,8 @@ fn server_config(settings: &Settings) -> ServerConfig {
         max_body_bytes: usize::try_from(server.max_body.bytes()).unwrap_or(usize::MAX),
         max_in_flight: server.max_requests_in_flight,
         shutdown_grace: server.shutdown_grace,
+        // Two of them may get lost before a place does.
+        touch_interval: settings.locks.keep_alive / 3,
         auth_token: server.auth_token.as_ref().map(|token| AuthToken::new(token.expose())),
         default_lease: Lease::For(settings.locks.default_lease),
         ..ServerConfig::default()

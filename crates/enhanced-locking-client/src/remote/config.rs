@@ -74,8 +74,9 @@ impl RemoteConfig {
     pub(super) fn base(&self) -> Result<Url, ConnectError> {
         let bad =
             |reason: &str| ConnectError::Address { given: self.server.clone(), reason: reason.to_owned() };
-        let url = Url::parse(&format!("{}{BASE_PATH}", self.server()))
-            .map_err(|_| bad("it is not a URL such as http://127.0.0.1:4141"))?;
+        // As given: with the path of the API behind it, a missing host would be taken from there.
+        let mut url =
+            Url::parse(&self.server).map_err(|_| bad("it is not a URL such as http://127.0.0.1:4141"))?;
         match url.scheme() {
             "http" => {}
             "https" => return Err(bad("this build speaks plain http only; put a TLS proxy in between")),
@@ -87,6 +88,8 @@ impl RemoteConfig {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("user and password do not belong there; use a token"));
         }
+        let path = format!("{}{BASE_PATH}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
         Ok(url)
     }
 
