@@ -147,13 +147,6 @@ async fn refusals_come_back_as_what_they_were() {
 }
 
 #[tokio::test]
-async fn an_id_that_would_change_the_address_is_not_sent() {
-    let service = service(None).await;
-    let error = service.find(&RequestId::new("..").unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), BackendErrorKind::Invalid);
-}
-
-#[tokio::test]
 async fn a_closed_client_sends_nothing() {
     let service = service(None).await;
     service.close().await.unwrap();
