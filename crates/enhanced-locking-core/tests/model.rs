@@ -177,6 +177,8 @@ impl Node {
     fn steps_of_live(&self, ticket: &Ticket, world: &World, all: &mut Vec<Command>) {
         let Some((_, state)) = self.table.find(&ticket.id) else { return };
         let generation = self.reference.generation(ticket);
+        let stranger = AcquireRequest::new(ticket.key.clone(), name(OwnerId::new("stranger")));
+        all.push(Command::Acquire(stranger.id(ticket.id.clone())));
         all.push(Command::Poll(ticket.clone()));
         all.push(cancel(ticket.clone(), None));
         all.push(cancel(ticket.clone(), Some(generation.unwrap_or(0))));
