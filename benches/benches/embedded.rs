@@ -1,5 +1,9 @@
 //! The embedded store beside bare LMDB: durable pairs with 1, 64 and 512 callers.
-#![expect(clippy::expect_used, missing_docs, reason = "benchmarks; criterion's macro makes an undocumented main")]
+#![expect(
+    clippy::expect_used,
+    missing_docs,
+    reason = "benchmarks; criterion's macro makes an undocumented main"
+)]
 
 use std::sync::Arc;
 
@@ -17,7 +21,8 @@ fn durable_pairs(c: &mut Criterion) {
         group.throughput(Throughput::Elements(callers as u64));
         let each = |iterations: u64| usize::try_from(iterations).unwrap_or(usize::MAX);
         let directory = tempfile::tempdir().expect("a directory");
-        let store: Arc<dyn LockBackend> = open(EmbeddedConfig::new(directory.path())).expect("the store opens");
+        let store: Arc<dyn LockBackend> =
+            open(EmbeddedConfig::new(directory.path())).expect("the store opens");
         group.bench_function(BenchmarkId::new("embedded", callers), |b| {
             b.iter_custom(|n| runtime.block_on(pairs::run(Arc::clone(&store), callers, each(n))));
         });

@@ -1,5 +1,9 @@
 //! Hand-off inside one process: from release to the next holder being told, by the number of those who wait.
-#![expect(clippy::expect_used, missing_docs, reason = "benchmarks; criterion's macro makes an undocumented main")]
+#![expect(
+    clippy::expect_used,
+    missing_docs,
+    reason = "benchmarks; criterion's macro makes an undocumented main"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +23,8 @@ fn by_waiters(c: &mut Criterion) {
             b.iter_custom(|iterations| {
                 let p99: u64 = (0..iterations)
                     .map(|_| {
-                        let backend = MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()));
+                        let backend =
+                            MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()));
                         runtime.block_on(handoff::run(backend, waiters)).value_at_quantile(0.99)
                     })
                     .sum();

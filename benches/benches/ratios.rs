@@ -16,14 +16,29 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 fn main() {
-    let rounds = if std::env::args().any(|arg| arg == "--quick" || arg == "--test") { 1 } else { 5 };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rounds = if arguments.iter().any(|arg| arg == "--quick" || arg == "--test") { 1 } else { 5 };
+    // Words choose parts: `cargo bench --bench ratios -- embedded`.
+    let parts: Vec<&String> = arguments.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|word| part.contains(word.as_str()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!("| what | measured | floor or target | ratio |\n|---|---|---|---|");
-    growth();
-    memory();
-    embedded(&runtime, rounds);
-    hand_off(&runtime);
-    memory_use();
+    // First, while no freed memory can hide what is gained.
+    if wanted("footprint") {
+        memory_use();
+    }
+    if wanted("table") {
+        growth();
+    }
+    if wanted("memory") {
+        memory();
+    }
+    if wanted("embedded") {
+        embedded(&runtime, rounds);
+    }
+    if wanted("hand-off") {
+        hand_off(&runtime);
+    }
 }
 
 fn growth() {

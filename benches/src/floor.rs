@@ -25,7 +25,10 @@ pub struct Bare {
 impl Bare {
     /// Opens one in an empty directory, with the flags the embedded store uses.
     #[must_use]
-    #[expect(unsafe_code, reason = "memory maps are unsafe by nature; nobody else has the temporary directory")]
+    #[expect(
+        unsafe_code,
+        reason = "memory maps are unsafe by nature; nobody else has the temporary directory"
+    )]
     pub fn open(directory: &Path) -> Self {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         // SAFETY: the directory is a temporary one of this process alone.

@@ -16,7 +16,8 @@ use crate::request;
 /// Returns the latencies in nanoseconds.
 pub async fn run(backend: Arc<dyn LockBackend>, waiters: usize) -> Histogram<u64> {
     let first = request(0);
-    let AcquireOutcome::Held(mut held) = backend.acquire(first.clone()).await.expect("the store works") else {
+    let AcquireOutcome::Held(mut held) = backend.acquire(first.clone()).await.expect("the store works")
+    else {
         panic!("the key is free");
     };
     let (told, mut next) = mpsc::unbounded_channel::<(Instant, LockRecord)>();
@@ -29,7 +30,9 @@ pub async fn run(backend: Arc<dyn LockBackend>, waiters: usize) -> Histogram<u64
         let (backend, told) = (Arc::clone(&backend), told.clone());
         tokio::spawn(async move {
             let state = backend.await_turn(&ticket, Duration::from_secs(600)).await.expect("the store works");
-            let RequestState::Held(record) = state else { panic!("{ticket:?} did not get its turn: {state:?}") };
+            let RequestState::Held(record) = state else {
+                panic!("{ticket:?} did not get its turn: {state:?}")
+            };
             let _ = told.send((Instant::now(), record));
         });
     }

@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use enhanced_locking_core::{Effects, LockTable};
 use enhanced_locking_foundation::{BackendError, BackendErrorKind, Timestamp};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::OpenError;
 use crate::shared::{End, Shared, lost};
@@ -15,6 +17,8 @@ use crate::store::{CommitError, Store};
 
 /// The most changes that share one commit: bounds the time the first of them waits for the others.
 const MAX_BATCH: usize = 4_096;
+/// The longest a batch waits for changes that are likely to come.
+const MAX_PATIENCE: Duration = Duration::from_millis(1);
 
 /// A change on its way through the writer.
 pub(crate) trait Job: Send {
@@ -40,11 +44,13 @@ pub(crate) struct Writer {
     jobs: Receiver<Message>,
     /// Effects of a table that was read again after a failed commit; they go with the next batch.
     pending: Effects,
+    /// How many changes the last commit had, and how long it took: what the next one may wait for.
+    last: (usize, Duration),
 }
 
 impl Writer {
     pub(crate) fn new(store: Store, shared: Arc<Shared>, jobs: Receiver<Message>) -> Self {
-        Self { store, shared, jobs, pending: Effects::default() }
+        Self { store, shared, jobs, pending: Effects::default(), last: (0, Duration::ZERO) }
     }
 
     /// Runs until it is told to stop, nobody can send to it any more, or the table cannot be believed any more.
@@ -85,11 +91,12 @@ impl Writer {
         }
     }
 
-    /// Takes what is there, never waiting for more: while one batch is committed, the next one gathers.
+    /// Takes what is there: while one batch is committed, the next one gathers.
     fn serve(&mut self, batch: &mut Vec<Box<dyn Job>>) -> (End, Option<oneshot::Sender<()>>) {
         while let Ok(message) = self.jobs.recv() {
             let mut stop = None;
             let mut next = Some(message);
+            self.gather();
             while let Some(message) = next {
                 match message {
                     Message::Change(job) => batch.push(job),
@@ -106,6 +113,18 @@ impl Writer {
             }
         }
         (End::Closed, None)
+    }
+
+    /// Lets a batch gather that is about to come. Callers who were answered together tend to ask again together; a
+    /// commit that leaves with the first of them makes all others wait for the next. Costs at most an eighth of a
+    /// commit, and nothing while callers come one by one.
+    fn gather(&self) {
+        let (wanted, took) = self.last;
+        let patience = (took / 8).min(MAX_PATIENCE);
+        let start = Instant::now();
+        while self.jobs.len() + 1 < wanted && start.elapsed() < patience {
+            std::thread::yield_now();
+        }
     }
 
     fn process(&mut self, batch: &mut Vec<Box<dyn Job>>) -> Result<(), End> {
@@ -135,7 +154,9 @@ impl Writer {
             return Ok(());
         }
         let effects = join(std::mem::take(&mut self.pending), effects);
+        let start = Instant::now();
         let committed = self.store.commit(&self.shared.table.read(), &effects);
+        self.last = (batch.len(), start.elapsed());
         let Err(error) = committed else {
             self.shared.feed.publish(effects.events);
             self.shared.progress.send_modify(|progress| progress.settled = progress.applied);
