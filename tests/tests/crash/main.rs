@@ -153,7 +153,12 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_applied() {
         begun.elapsed(),
     );
     let mut defects = run.ledger.defects();
-    defects.extend(report.defects.iter().map(ToString::to_string));
+    for defect in &report.defects {
+        let mut ops: Vec<_> = history.ops.iter().filter(|op| op.key == defect.key).collect();
+        ops.sort_by_key(|op| op.invoked);
+        let ops: String = ops.iter().map(|op| format!("\n    {op}")).collect();
+        defects.push(format!("{defect}; the calls on this key:{ops}"));
+    }
     defects.extend(
         report.undecided.iter().map(|key| format!("no order was found for the calls on {key} in time")),
     );
