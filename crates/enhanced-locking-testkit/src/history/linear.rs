@@ -51,6 +51,12 @@ struct Placed<'h> {
 }
 
 impl Placed<'_> {
+    /// Whether it ends whatever it finds, and nothing if it finds nothing.
+    fn ends(&self) -> bool {
+        let ends = matches!(self.op.call, Call::Release { .. } | Call::Cancel | Call::Force);
+        ends && matches!(self.op.outcome, Outcome::Ok(_))
+    }
+
     /// The state after this call, if it can have been answered as it was.
     fn apply(&self, state: &State) -> Option<State> {
         let mut next = state.clone();
@@ -282,7 +288,8 @@ pub(super) fn search(ops: &[&Op]) -> Verdict {
             line.put_back(call);
             entry = line.next[line.of[call].0];
             // Where a call changes nothing, placing it first is as good as placing it later: no need to try that.
-            if changed {
+            // Unless it ends what it finds: later it may find something.
+            if changed || calls[call].ends() {
                 break;
             }
         }

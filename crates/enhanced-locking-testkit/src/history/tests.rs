@@ -95,6 +95,18 @@ fn calls_that_overlap_may_take_effect_in_either_order() {
 }
 
 #[test]
+fn what_ends_a_lock_may_have_come_before_there_was_one_or_after() {
+    let forced = op("operator", Call::Force, 0, 5, DONE);
+    passes(&[forced.clone(), op("a", EXCLUSIVE, 1, 2, got(1)), op("a", release(1), 3, 4, DONE)]);
+    passes(&[
+        forced,
+        op("a", EXCLUSIVE, 1, 2, got(1)),
+        op("b", EXCLUSIVE, 3, 4, got(2)),
+        op("a", release(1), 6, 7, Outcome::Failed),
+    ]);
+}
+
+#[test]
 fn readers_together_pass() {
     passes(&[
         op("a", SHARED, 0, 1, got(1)),
