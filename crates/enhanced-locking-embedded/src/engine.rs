@@ -86,6 +86,14 @@ impl EmbeddedEngine {
     }
 }
 
+#[cfg(test)]
+impl EmbeddedEngine {
+    /// The map, to plant faults in.
+    pub(crate) fn map(&self) -> Option<Arc<Map>> {
+        self.map.upgrade()
+    }
+}
+
 impl Drop for EmbeddedEngine {
     fn drop(&mut self) {
         // Whoever opens the directory next must find it free: wait for the writer, at most for one commit.

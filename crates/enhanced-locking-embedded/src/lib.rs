@@ -28,6 +28,9 @@ mod shared;
 mod store;
 mod writer;
 
+#[cfg(test)]
+mod fault_tests;
+
 pub use backend::{EmbeddedBackend, open};
 pub use check::{CheckReport, check};
 pub use config::EmbeddedConfig;

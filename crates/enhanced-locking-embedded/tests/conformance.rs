@@ -1,4 +1,5 @@
 //! The embedded store keeps the contract of the backend port, restarts included: every case of the conformance suite.
+#![expect(clippy::expect_used, reason = "the helpers of tests may panic")]
 
 use std::sync::Arc;
 use std::time::Duration;

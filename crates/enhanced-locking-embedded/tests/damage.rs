@@ -2,6 +2,7 @@
 //!
 //! The cases run in processes of their own, which say what they are about to do: one that dies names its case.
 //! `DAMAGE_CASES` sets how many random ones there are, `DAMAGE_SEED` repeats a run.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of tests may panic")]
 
 #[path = "common/child.rs"]
 mod child;
@@ -63,15 +64,15 @@ fn ids() -> impl Iterator<Item = RequestId> {
 fn request(n: usize) -> AcquireRequest {
     let key = ResourceKey::new(format!("project-{}/{}", n % 23, "x".repeat(n % 23 * 9))).unwrap();
     // Every sixteenth is long enough for overflow pages, its own and the log's; not more, or all would be slow.
-    let (labels, repeat) = if n % 16 == 0 { (4, 300) } else { (n % 3, n % 9) };
+    let (labels, repeat) = if n.is_multiple_of(16) { (4, 300) } else { (n % 3, n % 9) };
     let labels = (0..labels).map(|l| (format!("label{l}"), "tag".repeat(repeat))).collect::<BTreeMap<_, _>>();
     let mut request = AcquireRequest::new(key, OwnerId::new(format!("owner-{n}")).unwrap())
         .id(id(n))
         .priority(Priority::ALL[n % Priority::ALL.len()])
         .metadata(Metadata::new(labels).unwrap());
-    request.lease = if n % 3 == 0 { Lease::Sticky } else { Lease::For(Duration::from_secs(600)) };
-    request.wait = if n % 4 == 0 { Wait::AtMost(Duration::from_secs(900)) } else { Wait::Forever };
-    if n % 6 == 0 {
+    request.lease = if n.is_multiple_of(3) { Lease::Sticky } else { Lease::For(Duration::from_secs(600)) };
+    request.wait = if n.is_multiple_of(4) { Wait::AtMost(Duration::from_secs(900)) } else { Wait::Forever };
+    if n.is_multiple_of(6) {
         request = request.shared().pull(PullRequest::new("team/repo", n as i64 + 1).unwrap()).user("someone");
     }
     request
@@ -219,13 +220,13 @@ async fn try_it(original: &Original, directory: &Path, damage: &Damage) -> Resul
 
 /// Takes and gives back locks with records of several lengths.
 async fn use_it(store: &EmbeddedBackend) -> Result<(), String> {
-    for n in 0..6 {
+    for n in 0..6usize {
         let labels = (0..n).map(|l| (format!("l{l}"), "more ".repeat(200))).collect::<BTreeMap<_, _>>();
         let key = ResourceKey::new(format!("after/{n}")).map_err(|e| e.to_string())?;
         let request = AcquireRequest::new(key, OwnerId::new("after").map_err(|e| e.to_string())?)
             .metadata(Metadata::new(labels).map_err(|e| e.to_string())?);
         let held = store.acquire(request).await.map_err(|e| format!("then: {e}"))?;
-        if let (AcquireOutcome::Held(record), true) = (held, n % 2 == 0) {
+        if let (AcquireOutcome::Held(record), true) = (held, n.is_multiple_of(2)) {
             store.release(&record.grant()).await.map_err(|e| format!("then: {e}"))?;
         }
     }

@@ -1,6 +1,7 @@
 //! A full disk: what was answered stays, what was not does not appear, reads go on, and so does the store once there is room.
 //!
 //! The disk is a small one of its own where the machine lets us mount it, and otherwise a limit on the size of files.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of tests may panic")]
 
 #[path = "common/child.rs"]
 mod child;
