@@ -267,7 +267,8 @@ pub fn ask(address: &str, path: &str) -> std::io::Result<(u16, String)> {
 }
 
 /// A loopback address of its own for every service, so that nobody takes its port while it is down.
-fn own_host() -> String {
+#[must_use]
+pub fn own_host() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     if cfg!(not(target_os = "linux")) {
         return "127.0.0.1".to_owned();
