@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_benches::floor::Bare;
+use enhanced_locking_benches::service::Service;
 use enhanced_locking_benches::{footprint, handoff, pairs, request, table};
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
@@ -35,6 +36,9 @@ fn main() {
     }
     if wanted("embedded") {
         embedded(&runtime, rounds);
+    }
+    if wanted("service") {
+        service(&runtime, rounds);
     }
     if wanted("hand-off") {
         hand_off(&runtime);
@@ -120,6 +124,32 @@ fn embedded(runtime: &Runtime, rounds: usize) {
             );
         }
     }
+}
+
+fn service(runtime: &Runtime, rounds: usize) {
+    let service = runtime.block_on(Service::start());
+    for (callers, each) in [(1, 300), (64, 100)] {
+        let (mut ours, mut floor, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let mine = rate(callers * each, runtime.block_on(pairs::run(service.remote(), callers, each)));
+            let theirs = rate(callers * each, runtime.block_on(service.healthz(callers, each)));
+            ours.push(mine);
+            floor.push(theirs);
+            ratios.push(mine / theirs);
+        }
+        let (ours, floor, ratio) = (median(&mut ours), median(&mut floor), median(&mut ratios));
+        println!(
+            "| over HTTP, durable: pairs/s, {callers} callers | {ours:.0} | {floor:.0} bare `GET /healthz`/s | {ratio:.2} |"
+        );
+        if callers == 64 {
+            println!(
+                "| over HTTP, durable: pairs/s, 64 callers | {ours:.0} | 4448 (etcd v3lock, another run) | {:.1} |",
+                ours / 4_448.0
+            );
+        }
+    }
+    let _inside = runtime.enter();
+    drop(service);
 }
 
 fn hand_off(runtime: &Runtime) {

@@ -1,12 +1,17 @@
 //! Workloads of the benchmarks, and the floors they are compared with. Owns what is measured; how often and how
 //! it is printed is in `benches/`.
 #![forbid(unsafe_op_in_unsafe_fn)]
-#![expect(clippy::expect_used, reason = "a benchmark that cannot set itself up has nothing to measure")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark that cannot set itself up has nothing to measure"
+)]
 
 pub mod floor;
 pub mod footprint;
 pub mod handoff;
 pub mod pairs;
+pub mod service;
 pub mod table;
 
 use enhanced_locking_foundation::{AcquireRequest, OwnerId, ResourceKey};
