@@ -13,6 +13,9 @@ use enhanced_locking_tests::program::clean;
 use enhanced_locking_tests::random::{number, seed};
 use enhanced_locking_tests::{Done, Random, Service, bare, tokens};
 
+/// A machine so busy that a waiter sleeps through its turn is not what is tested here.
+const PATIENT: [&str; 2] = ["--set", "locks.claim-window=25s"];
+
 const CREW: Crew = Crew { members: 32, rounds: 3, limit: Duration::from_secs(240), patient: false };
 
 /// How often the service is killed; `GIT_KILLS` for more, `GIT_SEED` to repeat a run.
@@ -155,7 +158,7 @@ fn without_a_lock_the_work_breaks() {
 
 #[test]
 fn under_a_lock_every_commit_is_there_and_git_never_reports_its_own() {
-    let (service, repository) = (Service::start(), Repository::new());
+    let (service, repository) = (Service::start_with(&PATIENT), Repository::new());
     let work = commit_under_lock(&repository, &service.url(), CREW);
     repository.assert_complete(CREW, &work);
     assert_nothing_is_left(&service);
@@ -165,7 +168,7 @@ fn under_a_lock_every_commit_is_there_and_git_never_reports_its_own() {
 fn every_commit_is_there_although_the_service_is_killed_again_and_again() {
     let (seed, kills) = (seed("GIT_SEED"), number("GIT_KILLS").unwrap_or(KILLS));
     println!("again with: GIT_SEED={seed} GIT_KILLS={kills} cargo test -p enhanced-locking-tests --test git");
-    let (mut service, repository) = (Service::start(), Repository::new());
+    let (mut service, repository) = (Service::start_with(&PATIENT), Repository::new());
     let (url, done) = (service.url(), AtomicBool::new(false));
     // At least so many rounds, and more until the kills are done: they must hit the work.
     let crew = Crew { patient: true, ..CREW };

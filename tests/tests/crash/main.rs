@@ -9,6 +9,7 @@ mod calls;
 mod client;
 mod feed;
 mod ledger;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
