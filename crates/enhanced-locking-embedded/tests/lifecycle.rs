@@ -14,9 +14,9 @@ use std::time::Duration;
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig, OpenError, check, open};
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BackendErrorKind, Cause, EndReason, EventCursor, EventKind,
-    Lease, Limits, LockBackend, LockQuery, LockRecord, ManualClock, OwnerId, Renewal, RequestId,
-    RequestState, ResourceKey, Timestamp,
+    AcquireError, AcquireOutcome, AcquireRequest, BackendErrorKind, BatchOutcome, Cause, EndReason,
+    EventCursor, EventKind, Lease, Limits, LockBackend, LockQuery, LockRecord, ManualClock, Metadata,
+    OwnerId, Renewal, RequestId, RequestState, ResourceKey, Selector, Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_micros(1_764_000_000_000_000);
@@ -147,7 +147,7 @@ async fn callers_that_go_away_leave_no_trouble_behind() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(EmbeddedConfig::new(directory.path())).unwrap();
     // More than fit in the way to the writer, each given up at once.
-    for round in 0..3 {
+    for round in 0..2 {
         let mut tasks = Vec::new();
         for n in 0..6_000 {
             let store = Arc::clone(&store);
@@ -412,4 +412,50 @@ async fn the_file_stays_small_however_much_is_done() {
     assert!(!next.missed && next.events[0].seq == end.seen(0) + 1);
     store.close().await.unwrap();
     check(directory.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_grows_and_shrinks_by_thousands_at_a_time_stays_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), &clock_at(START));
+    // The log is read at every opening; a short one says as much.
+    let limits = Limits { events: 500, finished: 500, ..Limits::default() };
+    config.policy = TablePolicy { limits, ..TablePolicy::default() };
+    let owner = |n: usize| OwnerId::new(format!("owner-{n}")).unwrap();
+    for round in 0..2 {
+        let store = open(config.clone()).unwrap();
+        for batch in 0..8 {
+            let requests = (0..400).map(|n| {
+                // Keys and labels of all lengths, so that nodes of all sizes come and go in no order.
+                let mixed = (n * 7_919 + batch * 104_729 + round * 31) % 1_009;
+                let key = format!("{mixed:04}/{}/{batch}-{n}", "k".repeat(mixed % 300));
+                let labels = (0..mixed % 4).map(|l| (format!("l{l}"), "v".repeat(mixed)));
+                AcquireRequest::new(ResourceKey::new(key).unwrap(), owner(batch))
+                    .sticky()
+                    .metadata(Metadata::new(labels.collect()).unwrap())
+            });
+            let outcome = store.acquire_all(requests.collect()).await.unwrap();
+            assert!(matches!(outcome, BatchOutcome::Held(_)), "{outcome:?}");
+        }
+        store.close().await.unwrap();
+        assert_eq!(check(directory.path()).unwrap().locks, 3_200);
+
+        // One commit that frees more pages than one page of the free list can name.
+        let store = open(config.clone()).unwrap();
+        let clear = |batch| {
+            let store = Arc::clone(&store);
+            async move { store.clear(&Selector::Owner(owner(batch)), Cause::none()).await.unwrap() }
+        };
+        let cleared = tokio::join!(clear(0), clear(2), clear(4), clear(6), clear(7));
+        assert_eq!(cleared.0.released.len(), 400);
+        store.close().await.unwrap();
+        assert_eq!(check(directory.path()).unwrap().locks, 1_200);
+
+        let store = open(config.clone()).unwrap();
+        for batch in [1, 3, 5] {
+            store.clear(&Selector::Owner(owner(batch)), Cause::none()).await.unwrap();
+        }
+        store.close().await.unwrap();
+        assert_eq!(check(directory.path()).unwrap().locks, 0);
+    }
 }
