@@ -73,7 +73,15 @@ fn growth() {
 
 fn memory() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let backend = MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()));
+    for kept in [1_024, TablePolicy::default().limits.events] {
+        memory_keeping(&runtime, kept);
+    }
+}
+
+fn memory_keeping(runtime: &Runtime, kept: usize) {
+    let mut policy = TablePolicy::default();
+    (policy.limits.events, policy.limits.finished) = (kept, kept);
+    let backend = MemoryBackend::new(policy, Arc::new(SteadyClock::new()));
     let template = request(0);
     let mut rounds: Vec<f64> = (0..9)
         .map(|_| {
@@ -87,7 +95,10 @@ fn memory() {
         })
         .collect();
     let rate = median(&mut rounds);
-    println!("| memory backend: pairs/s, one core | {rate:.0} | 1000000 | {:.2} |", rate / 1e6);
+    println!(
+        "| memory backend: pairs/s on one core, {kept} events and ends kept | {rate:.0} | 1000000 | {:.2} |",
+        rate / 1e6
+    );
 }
 
 fn embedded(runtime: &Runtime, rounds: usize) {

@@ -16,6 +16,10 @@ pub mod table;
 
 use enhanced_locking_foundation::{AcquireRequest, OwnerId, ResourceKey};
 
+/// The allocator of the command, so that what is measured is what runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A request for the key with a number, by an owner of its own.
 #[must_use]
 pub fn request(number: usize) -> AcquireRequest {

@@ -257,9 +257,9 @@ keys! {
         "Requests of one owner in all lines.";
     "limits.locks-total" => limits.locks_total, integer(1, 1_000_000_000), Some("10000000"), Live,
         "Locks held at once.";
-    "limits.finished-requests" => limits.finished_requests, integer(1, 100_000_000), Some("65536"), Live,
+    "limits.finished-requests" => limits.finished_requests, integer(1, 100_000_000), Some("16384"), Live,
         "Finished requests remembered so that a repeated one gets the same answer.";
-    "limits.events" => limits.events, integer(1, 100_000_000), Some("65536"), Restart,
+    "limits.events" => limits.events, integer(1, 100_000_000), Some("16384"), Restart,
         "Events kept for readers that resume.";
     "server.listen" => server.listen, Rule::Listen, Some("127.0.0.1:4141"), Restart,
         "Where the HTTP service listens.";

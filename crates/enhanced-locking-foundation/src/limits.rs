@@ -29,8 +29,8 @@ impl Default for Limits {
             waiters_total: 1_000_000,
             locks_total: 10_000_000,
             batch: 1_000,
-            finished: 65_536,
-            events: 65_536,
+            finished: 16_384,
+            events: 16_384,
         }
     }
 }

@@ -75,8 +75,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "meet-expired-holders",
         file: "crates/enhanced-locking-core/src/table/handoff.rs",
-        find: "self.earliest_deadline().is_none_or(|earliest| earliest > now)",
-        replace: "self.earliest_deadline().is_none_or(|earliest| earliest.plus(std::time::Duration::MAX) > now)",
+        find: "if !self.is_anything_over(now) {",
+        replace: "if now.as_micros() > 0 {",
         tests: &["-p", "enhanced-locking-core", "--test", "conformance"],
         filter: &[],
         needs_binary: false,
@@ -84,8 +84,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forget-what-has-ended",
         file: "crates/enhanced-locking-core/src/table/acquire.rs",
-        find: "if let Some(ended) = finished.of(&request.id, &request.key) {",
-        replace: "if let Some(ended) = finished.of(&request.id, &request.key).filter(|_| false) {",
+        find: "if let Some(ended) = self.finished.of(&request.id, &request.key) {",
+        replace: "if let Some(ended) = self.finished.of(&request.id, &request.key).filter(|_| false) {",
         tests: &["-p", "enhanced-locking-core", "--test", "conformance"],
         filter: &[],
         needs_binary: false,

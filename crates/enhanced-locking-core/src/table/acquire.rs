@@ -1,20 +1,15 @@
 //! Acquiring: one lock, or all of a batch. Owns who is granted at once, who waits and who is refused.
 
 use std::collections::BTreeSet;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, Limits, LockRecord, QueuePlace,
-    Timestamp,
+    AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, EventKind, LockRecord, QueuePlace, Timestamp,
 };
 use enhanced_locking_queue::Place;
-use slab::Slab;
 
 use super::LockTable;
-use super::entry::{self, Handle, Resource, ResourceIndex, State, Waiting};
-use super::finished::Finished;
-use super::lookup::Lookup;
+use super::entry::{Handle, ResourceIndex, State, Waiting};
 
 impl LockTable {
     /// Takes the lock, joins the line, or reports who is in the way.
@@ -27,20 +22,17 @@ impl LockTable {
         now: Timestamp,
     ) -> Result<AcquireOutcome, AcquireError> {
         request.check()?;
-        let key = request.key.clone();
-        let resource = match self.keys.entry(key.clone()) {
-            Entry::Occupied(resource) => *resource.get(),
-            Entry::Vacant(vacant) => {
-                // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
-                check_id(&self.finished, &self.requests, &self.entries, &request)?;
-                check_room(self.held, 1, &self.policy.limits)?;
-                let resource = *vacant.insert(self.resources.insert(Resource::default()));
-                return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
-            }
+        let known = self.resources.find(&request.key).filter(|resource| !self.resources[*resource].is_free());
+        let Some(resource) = known else {
+            // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
+            self.check_id(&request)?;
+            self.check_room(1)?;
+            let resource = self.resources.find_or_new(&request.key);
+            return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
         };
         self.settle(resource, now);
         let outcome = self.acquire_settled(resource, request, now);
-        self.drop_if_free(resource, &key);
+        self.resources.release(resource);
         outcome
     }
 
@@ -67,9 +59,9 @@ impl LockTable {
             }
         }
         for key in &keys {
-            if let Some(&resource) = self.keys.get(key) {
+            if let Some(resource) = self.resources.find(key) {
                 self.settle(resource, now);
-                self.drop_if_free(resource, key);
+                self.resources.release(resource);
             }
         }
         let mut own: Vec<Option<Handle>> = Vec::with_capacity(requests.len());
@@ -82,7 +74,7 @@ impl LockTable {
                 None => self.could_hold(request, now),
             };
             if !held {
-                let holders = self.keys.get(&request.key).map_or_else(Vec::new, |r| self.blockers(*r));
+                let holders = self.resources.find(&request.key).map_or_else(Vec::new, |r| self.blockers(r));
                 busy.push((request.id.clone(), holders));
             }
             own.push(existing);
@@ -91,13 +83,13 @@ impl LockTable {
             return Ok(BatchOutcome::Busy(busy));
         }
         let new = own.iter().filter(|own| own.is_none()).count();
-        check_room(self.held, new, &self.policy.limits)?;
+        self.check_room(new)?;
         let mut records = Vec::with_capacity(requests.len());
         for (request, own) in requests.into_iter().zip(own) {
             records.push(match own.and_then(|handle| self.claim(handle, now)) {
                 Some(record) => record,
                 None => {
-                    let resource = self.resource_or_new(&request.key);
+                    let resource = self.resources.find_or_new(&request.key);
                     self.grant_now(resource, request, now)
                 }
             });
@@ -119,7 +111,7 @@ impl LockTable {
             });
         }
         if self.could_hold(&request, now) {
-            check_room(self.held, 1, &self.policy.limits)?;
+            self.check_room(1)?;
             return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
         }
         if !request.wait.may_queue() {
@@ -132,7 +124,7 @@ impl LockTable {
 
     /// The entry that answers this request already: the request itself sent again, or the owner's.
     fn existing(&self, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
-        check_id(&self.finished, &self.requests, &self.entries, request)?;
+        self.check_id(request)?;
         if let Some(handle) = self.request(&request.id) {
             return Ok(Some(handle));
         }
@@ -143,6 +135,28 @@ impl LockTable {
             Ok(Some(handle))
         } else {
             Err(AcquireError::Upgrade)
+        }
+    }
+
+    /// Refuses an id that is over, or that names another request.
+    fn check_id(&self, request: &AcquireRequest) -> Result<(), AcquireError> {
+        if let Some(ended) = self.finished.of(&request.id, &request.key) {
+            return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
+        }
+        match self.request(&request.id) {
+            Some(handle) if !request.is_retry_of(&self.entries[handle].request) => {
+                Err(AcquireError::IdReused { id: request.id.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_room(&self, more: usize) -> Result<(), AcquireError> {
+        let limit = self.policy.limits.locks_total;
+        if self.held + more > limit {
+            Err(AcquireError::LimitReached { what: "locks", limit })
+        } else {
+            Ok(())
         }
     }
 
@@ -163,7 +177,7 @@ impl LockTable {
 
     /// Whether the request would be granted at once: it fits, and nobody in line ranks before it. Needs a settled resource.
     fn could_hold(&self, request: &AcquireRequest, now: Timestamp) -> bool {
-        let Some(&resource) = self.keys.get(&request.key) else { return true };
+        let Some(resource) = self.resources.find(&request.key) else { return true };
         if !self.fits(resource, request.mode) {
             return false;
         }
@@ -213,27 +227,4 @@ impl LockTable {
         let holders = self.resources[resource].holders.iter().take(QueuePlace::MAX_BLOCKERS);
         holders.filter_map(|handle| self.entries[*handle].record()).collect()
     }
-}
-
-/// Refuses an id that is over, or that names another request.
-fn check_id(
-    finished: &Finished,
-    requests: &Lookup,
-    entries: &Slab<entry::Entry>,
-    request: &AcquireRequest,
-) -> Result<(), AcquireError> {
-    if let Some(ended) = finished.of(&request.id, &request.key) {
-        return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
-    }
-    match requests.find(&request.id, |handle| entries[handle].request.id == request.id) {
-        Some(handle) if !request.is_retry_of(&entries[handle].request) => {
-            Err(AcquireError::IdReused { id: request.id.clone() })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_room(held: usize, more: usize, limits: &Limits) -> Result<(), AcquireError> {
-    let limit = limits.locks_total;
-    if held + more > limit { Err(AcquireError::LimitReached { what: "locks", limit }) } else { Ok(()) }
 }

@@ -18,9 +18,9 @@ impl LockTable {
     /// # Errors
     /// [`NotHeld`] if the grant is not, or no longer, held.
     pub fn release(&mut self, grant: &Grant, now: Timestamp) -> Result<ReleaseOutcome, NotHeld> {
-        let resource = self.settle_key(grant, now);
-        let Some((resource, handle)) = resource.zip(self.holder(grant)) else {
-            self.tidy(resource, grant);
+        let (resource, holder) = self.settle_key(grant, now);
+        let Some((resource, handle)) = resource.zip(holder) else {
+            self.tidy(resource);
             return match self.finished.of(&grant.id, &grant.key) {
                 Some(ended) if ended.reason == EndReason::Released && ended.token == Some(grant.token) => {
                     Ok(ReleaseOutcome::AlreadyReleased)
@@ -30,7 +30,7 @@ impl LockTable {
         };
         self.end(handle, EndReason::Released, Cause::none(), now);
         let next = self.promote(resource, now);
-        self.drop_if_free(resource, &grant.key);
+        self.resources.release(resource);
         Ok(ReleaseOutcome::Released { next })
     }
 
@@ -40,9 +40,9 @@ impl LockTable {
     /// [`NotHeld`] if the grant is not, or no longer, held.
     pub fn renew(&mut self, renewal: &Renewal, now: Timestamp) -> Result<LockRecord, NotHeld> {
         let grant = &renewal.grant;
-        let resource = self.settle_key(grant, now);
-        let Some(handle) = self.holder(grant) else {
-            self.tidy(resource, grant);
+        let (resource, holder) = self.settle_key(grant, now);
+        let Some(handle) = holder else {
+            self.tidy(resource);
             return Err(self.not_held(grant));
         };
         if let Some(lease) = renewal.lease.filter(|_| !self.entries[handle].request.lease.is_sticky()) {
@@ -77,9 +77,7 @@ impl LockTable {
                 None => RequestState::Unknown,
             },
         };
-        if let Some(resource) = resource {
-            self.drop_if_free(resource, &ticket.key);
-        }
+        self.tidy(resource);
         state
     }
 
@@ -96,9 +94,7 @@ impl LockTable {
     ) -> CancelOutcome {
         let resource = self.settle_ticket(ticket, now);
         let Some((resource, handle)) = resource.zip(self.live(ticket)) else {
-            if let Some(resource) = resource {
-                self.drop_if_free(resource, &ticket.key);
-            }
+            self.tidy(resource);
             return self.cancel_unseen(ticket, generation, reason, cause, now);
         };
         let entry = &self.entries[handle];
@@ -117,7 +113,7 @@ impl LockTable {
         }
         self.end(handle, reason, cause, now);
         self.promote(resource, now);
-        self.drop_if_free(resource, &ticket.key);
+        self.resources.release(resource);
         CancelOutcome::Cancelled
     }
 
@@ -134,9 +130,7 @@ impl LockTable {
         let resource = self.settle_ticket(ticket, now);
         let waiter = self.live(ticket).filter(|handle| self.entries[*handle].waiting().is_some());
         let Some((resource, handle)) = resource.zip(waiter) else {
-            if let Some(resource) = resource {
-                self.drop_if_free(resource, &ticket.key);
-            }
+            self.tidy(resource);
             return Err(ReprioritiseError::NotQueued);
         };
         let from = self.entries[handle].request.priority;
@@ -206,29 +200,40 @@ impl LockTable {
         }
     }
 
-    /// Ends what is over on the resource of a grant.
-    pub(super) fn settle_key(&mut self, grant: &Grant, now: Timestamp) -> Option<ResourceIndex> {
+    /// Ends what is over on the resource of a grant. Returns the resource, and the holder if the grant is held then.
+    pub(super) fn settle_key(
+        &mut self,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> (Option<ResourceIndex>, Option<Handle>) {
         // A live id leads to its resource without searching the keys.
-        let resource = match self.holder(grant) {
-            Some(handle) => self.entries[handle].resource,
-            None => *self.keys.get(&grant.key)?,
+        let holder = self.holder(grant);
+        let resource = match holder {
+            Some(handle) => Some(self.entries[handle].resource),
+            None => self.resources.find(&grant.key),
         };
-        self.settle(resource, now);
-        Some(resource)
+        match resource {
+            Some(resource) if self.is_anything_over(now) => {
+                self.settle(resource, now);
+                (Some(resource), self.holder(grant))
+            }
+            resource => (resource, holder),
+        }
     }
 
     fn settle_ticket(&mut self, ticket: &Ticket, now: Timestamp) -> Option<ResourceIndex> {
         let resource = match self.live(ticket) {
             Some(handle) => self.entries[handle].resource,
-            None => *self.keys.get(&ticket.key)?,
+            None => self.resources.find(&ticket.key)?,
         };
         self.settle(resource, now);
         Some(resource)
     }
 
-    pub(super) fn tidy(&mut self, resource: Option<ResourceIndex>, grant: &Grant) {
+    /// Lets go of a resource that an operation has looked at, if there was one.
+    pub(super) fn tidy(&mut self, resource: Option<ResourceIndex>) {
         if let Some(resource) = resource {
-            self.drop_if_free(resource, &grant.key);
+            self.resources.release(resource);
         }
     }
 

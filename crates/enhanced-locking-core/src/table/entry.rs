@@ -101,3 +101,10 @@ pub(super) struct Resource {
     pub(super) holders: Vec<Handle>,
     pub(super) line: Line<Handle>,
 }
+
+impl Resource {
+    /// Whether nobody holds it or waits for it.
+    pub(super) fn is_free(&self) -> bool {
+        self.holders.is_empty() && self.line.is_empty()
+    }
+}

@@ -42,7 +42,7 @@ impl LockTable {
     /// Costs nothing while nothing in the table is over; otherwise no more than the smaller of what is over and
     /// what the resource has.
     pub(super) fn settle(&mut self, resource: ResourceIndex, now: Timestamp) {
-        if self.earliest_deadline().is_none_or(|earliest| earliest > now) {
+        if !self.is_anything_over(now) {
             return;
         }
         let own = &self.resources[resource];

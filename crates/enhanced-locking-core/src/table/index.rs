@@ -2,31 +2,12 @@
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::{AcquireRequest, RequestId, ResourceKey, Timestamp};
+use enhanced_locking_foundation::{AcquireRequest, RequestId, Timestamp};
 
+use super::LockTable;
 use super::entry::{Entry, Handle, Holding, ResourceIndex, State, Waiting};
-use super::{LockTable, Resource};
 
 impl LockTable {
-    /// The resource of a key, made if nobody holds it or waits for it.
-    pub(super) fn resource_or_new(&mut self, key: &ResourceKey) -> ResourceIndex {
-        if let Some(&resource) = self.keys.get(key) {
-            return resource;
-        }
-        let resource = self.resources.insert(Resource::default());
-        self.keys.insert(key.clone(), resource);
-        resource
-    }
-
-    /// Forgets a resource that nobody holds or waits for.
-    pub(super) fn drop_if_free(&mut self, resource: ResourceIndex, key: &ResourceKey) {
-        let Resource { holders, line } = &self.resources[resource];
-        if holders.is_empty() && line.is_empty() {
-            self.resources.remove(resource);
-            self.keys.remove(key);
-        }
-    }
-
     /// The live entry of a request id.
     pub(super) fn request(&self, id: &RequestId) -> Option<Handle> {
         self.requests.find(id, |handle| self.entries[handle].request.id == *id)
@@ -39,8 +20,8 @@ impl LockTable {
         request: Arc<AcquireRequest>,
         mut holding: Holding,
     ) -> Handle {
-        let holders = &mut self.resources[resource].holders;
-        holding.slot = holders.len();
+        self.in_use += usize::from(self.resources[resource].is_free());
+        holding.slot = self.resources[resource].holders.len();
         let handle = self.entries.insert(Entry { request, resource, state: State::Holding(holding) });
         self.resources[resource].holders.push(handle);
         self.held += 1;
@@ -55,6 +36,7 @@ impl LockTable {
         request: Arc<AcquireRequest>,
         waiting: Waiting,
     ) -> Handle {
+        self.in_use += usize::from(self.resources[resource].is_free());
         if self.resources[resource].line.is_empty() {
             self.queued.insert(request.key.clone());
         }
@@ -67,7 +49,7 @@ impl LockTable {
         handle
     }
 
-    /// Takes an entry out of everything. The resource stays, even if nothing is left of it: see [`Self::drop_if_free`].
+    /// Takes an entry out of everything. The resource stays, even if nothing is left of it: see [`Resources::release`](super::resources::Resources::release).
     pub(super) fn remove_entry(&mut self, handle: Handle) -> Entry {
         if let Some(deadline) = self.entries[handle].deadline() {
             self.deadlines.remove(&(deadline, handle));
@@ -106,6 +88,7 @@ impl LockTable {
                 }
             }
         }
+        self.in_use -= usize::from(self.resources[entry.resource].is_free());
         self.touch(&entry.request);
         entry
     }
@@ -124,6 +107,11 @@ impl LockTable {
                 self.deadlines.insert((deadline, handle));
             }
         }
+    }
+
+    /// Whether the time of anything in the table has run out.
+    pub(super) fn is_anything_over(&self, now: Timestamp) -> bool {
+        self.earliest_deadline().is_some_and(|earliest| earliest <= now)
     }
 
     /// The earliest time at which anything in the table is over.

@@ -22,7 +22,7 @@ impl LockTable {
     /// # Errors
     /// The first rule that does not hold.
     pub fn check_invariants(&self, now: Timestamp) -> Result<(), Violation> {
-        for (key, &index) in &self.keys {
+        for (key, index) in self.resources.in_order(std::ops::Bound::Unbounded) {
             self.check_resource(key, index, now)?;
         }
         self.check_indexes()
@@ -89,7 +89,7 @@ impl LockTable {
             let request = &entry.request;
             let mut known = self.request(&request.id) == Some(handle)
                 && self.owners.get(&request.owner, &request.key) == Some(handle)
-                && self.keys.get(&request.key) == Some(&entry.resource);
+                && self.resources.find(&request.key) == Some(entry.resource);
             if let Some(deadline) = entry.deadline() {
                 deadlines += 1;
                 known &= self.deadlines.contains(&(deadline, handle));
@@ -111,6 +111,8 @@ impl LockTable {
         }
         let pulls = self.entries.iter().filter(|(_, entry)| entry.request.pull.is_some()).count();
         let waiting = self.entries.len() - held;
+        let resources = self.resources.in_order(std::ops::Bound::Unbounded);
+        let used = resources.filter(|(_, index)| !self.resources[*index].is_free()).count();
         let counts = [
             ("requests", self.requests.len(), self.entries.len()),
             ("owners", self.owners.len(), self.entries.len()),
@@ -120,15 +122,11 @@ impl LockTable {
             ("arrivals", self.arrivals.len(), waiting),
             ("waiting by owner", self.waiting_by_owner.values().sum(), waiting),
             ("waiting by priority", self.waiting_by_priority.iter().sum(), waiting),
-            ("resources", self.resources.len(), self.keys.len()),
+            ("in use", self.in_use, used),
         ];
         if let Some((what, has, wants)) = counts.into_iter().find(|(_, has, wants)| has != wants) {
             return violated(format!("index {what} has {has} entries instead of {wants}"));
         }
-        let free = self
-            .keys
-            .iter()
-            .find(|(_, r)| self.resources[**r].holders.is_empty() && self.resources[**r].line.is_empty());
-        free.map_or(Ok(()), |(key, _)| violated(format!("{key} is free and still known")))
+        self.resources.violation().map_or(Ok(()), violated)
     }
 }

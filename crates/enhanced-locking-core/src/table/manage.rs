@@ -8,7 +8,7 @@ use enhanced_locking_foundation::{
 };
 
 use super::LockTable;
-use super::entry::{Entry, Handle, ResourceIndex, State};
+use super::entry::{Handle, ResourceIndex, State};
 
 impl LockTable {
     /// Hands a lock to another owner with a new token; to its waiting request, if it has one.
@@ -21,10 +21,10 @@ impl LockTable {
         to: Transferee,
         now: Timestamp,
     ) -> Result<LockRecord, TransferError> {
-        let resource = self.settle_key(grant, now);
-        let Some((resource, handle)) = resource.zip(self.holder(grant)) else {
+        let (resource, holder) = self.settle_key(grant, now);
+        let Some((resource, handle)) = resource.zip(holder) else {
             let repeated = self.transferred_before(grant, &to);
-            self.tidy(resource, grant);
+            self.tidy(resource);
             return repeated.ok_or_else(|| self.not_held(grant).into());
         };
         let request = Arc::clone(&self.entries[handle].request);
@@ -55,7 +55,7 @@ impl LockTable {
         cause: &Cause,
         now: Timestamp,
     ) -> Vec<LockRecord> {
-        let Some(&resource) = self.keys.get(key) else { return Vec::new() };
+        let Some(resource) = self.resources.find(key) else { return Vec::new() };
         self.settle(resource, now);
         let holders = self.resources[resource].holders.clone();
         let mut ended = Vec::new();
@@ -66,18 +66,19 @@ impl LockTable {
             }
         }
         self.promote(resource, now);
-        self.drop_if_free(resource, key);
+        self.resources.release(resource);
         ended
     }
 
     /// Releases everything of an owner or a pull request, and leaves all its lines.
     pub fn clear(&mut self, selector: &Selector, cause: &Cause, now: Timestamp) -> Cleared {
         let mut cleared = Cleared::default();
-        let place = |entry: &Entry| (entry.request.key.clone(), entry.resource);
-        let mut places: Vec<(ResourceKey, ResourceIndex)> =
-            self.selected(selector).iter().map(|handle| place(&self.entries[*handle])).collect();
-        places.dedup();
-        for (_, resource) in &places {
+        let selected = self.selected(selector).into_iter();
+        // In the order of keys, so that equal ones are beside each other.
+        let mut resources: Vec<ResourceIndex> =
+            selected.map(|handle| self.entries[handle].resource).collect();
+        resources.dedup();
+        for resource in &resources {
             self.settle(*resource, now);
         }
         // Every end comes before any hand-off, so that nothing is handed to what is being cleared.
@@ -89,9 +90,12 @@ impl LockTable {
             }
             self.end(handle, EndReason::OwnerGone, cause.clone(), now);
         }
-        for (key, resource) in places {
-            self.promote(resource, now);
-            self.drop_if_free(resource, &key);
+        for resource in &resources {
+            self.promote(*resource, now);
+        }
+        // Letting go of one may forget another: not before all have been handed on.
+        for resource in resources {
+            self.resources.release(resource);
         }
         cleared
     }
@@ -107,7 +111,7 @@ impl LockTable {
             }
             let entry = self.end_over(handle, now);
             self.promote(entry.resource, now);
-            self.drop_if_free(entry.resource, &entry.request.key);
+            self.resources.release(entry.resource);
         }
         let ended = self.ends - before;
         SweepOutcome { ended, next: self.earliest_deadline() }

@@ -23,6 +23,7 @@ mod lookup;
 mod manage;
 mod owners;
 mod read;
+mod resources;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,11 +36,12 @@ use enhanced_locking_foundation::{
 use hashbrown::HashMap;
 use slab::Slab;
 
-use self::entry::{Entry, Handle, Resource, ResourceIndex};
+use self::entry::{Entry, Handle};
 use self::finished::Finished;
 pub use self::invariant::Violation;
 use self::lookup::Lookup;
 use self::owners::Owners;
+use self::resources::Resources;
 pub use self::restore::{StoredEntry, StoredState, TableMeta};
 use crate::TablePolicy;
 
@@ -66,8 +68,9 @@ use crate::TablePolicy;
 pub struct LockTable {
     policy: TablePolicy,
     entries: Slab<Entry>,
-    resources: Slab<Resource>,
-    keys: BTreeMap<ResourceKey, ResourceIndex>,
+    resources: Resources,
+    /// How many resources are held or waited for.
+    in_use: usize,
     requests: Lookup,
     owners: Owners,
     pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
@@ -99,8 +102,8 @@ impl LockTable {
         Self {
             policy,
             entries: Slab::new(),
-            resources: Slab::new(),
-            keys: BTreeMap::new(),
+            resources: Resources::default(),
+            in_use: 0,
             requests: Lookup::default(),
             owners: Owners::default(),
             pulls: BTreeMap::new(),

@@ -33,7 +33,8 @@ impl LockTable {
     /// One resource and the first `waiters` of its line.
     #[must_use]
     pub fn resource(&self, key: &ResourceKey, waiters: usize) -> Option<QueueView> {
-        self.keys.get(key).map(|resource| self.view(key, *resource, waiters))
+        let resource = self.resources.find(key).filter(|resource| !self.resources[*resource].is_free());
+        resource.map(|resource| self.view(key, resource, waiters))
     }
 
     /// Lists locks in the order of keys, and of request ids within a key.
@@ -68,9 +69,9 @@ impl LockTable {
                 Some((key, _)) => Bound::Included(key.as_str()),
                 None => Bound::Included(prefix),
             };
-            let keys = self.keys.range::<str, _>((start, Bound::Unbounded));
+            let keys = self.resources.in_order(start);
             for (_, resource) in keys.take_while(|(key, _)| key.as_str().starts_with(prefix)) {
-                let mut holders: Vec<LockRecord> = self.resources[*resource]
+                let mut holders: Vec<LockRecord> = self.resources[resource]
                     .holders
                     .iter()
                     .filter_map(|handle| self.entries[*handle].record())
@@ -128,7 +129,7 @@ impl LockTable {
                 };
                 let mut items = Vec::new();
                 for key in self.queued.range::<str, _>((start, Bound::Unbounded)) {
-                    let Some(&resource) = self.keys.get(key) else { continue };
+                    let Some(resource) = self.resources.find(key) else { continue };
                     // Within a key in the order of ids: places change while somebody pages through.
                     let mut handles: Vec<Handle> =
                         self.resources[resource].line.iter().map(|(_, handle)| *handle).collect();
@@ -159,7 +160,7 @@ impl LockTable {
             waiting: self.arrivals.len(),
             waiting_by_priority: self.waiting_by_priority,
             oldest_wait: self.arrivals.first().map_or(Duration::ZERO, |(since, _)| now.since(*since)),
-            resources: self.keys.len(),
+            resources: self.in_use,
         }
     }
 

@@ -119,7 +119,7 @@ impl LockTable {
                     request.id, request.owner, request.key
                 ));
             }
-            let resource = table.resource_or_new(&request.key);
+            let resource = table.resources.find_or_new(&request.key);
             match state {
                 StoredState::Held { token, acquired_at, expires_at, claim_by } => {
                     if !table.fits(resource, request.mode) {
