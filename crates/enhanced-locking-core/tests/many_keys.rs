@@ -1,4 +1,5 @@
 //! More keys than the table keeps after they fell free: nothing is lost, nothing is kept for ever.
+#![expect(clippy::unwrap_used, reason = "names written down here are valid")]
 
 use enhanced_locking_core::{LockTable, TablePolicy};
 use enhanced_locking_foundation::{
