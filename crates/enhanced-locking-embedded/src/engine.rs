@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, unbounded};
 use enhanced_locking_core::backend::Engine;
 use enhanced_locking_core::{Feed, LockTable};
 use enhanced_locking_foundation::{BackendError, BackendInfo, Durability, SteadyClock, Timestamp};
@@ -26,8 +26,8 @@ const MAX_IN_FLIGHT: usize = 8_192;
 pub struct EmbeddedEngine {
     shared: Arc<Shared>,
     jobs: Sender<Message>,
-    /// One permit per change in the channel, so that sending never blocks a thread of the runtime. It travels with the
-    /// change: a caller that goes away leaves the change, and its place, behind.
+    /// One permit per change in the channel. It travels with the change: a caller that goes away leaves the change,
+    /// and its place, behind.
     room: Arc<Semaphore>,
     /// The map belongs to the writer, so that closing lets go of it; copies borrow it.
     map: Weak<Map>,
@@ -51,7 +51,9 @@ impl EmbeddedEngine {
             feed,
             clock,
         });
-        let (sender, receiver) = bounded(MAX_IN_FLIGHT);
+        // Bounded by the permits. Not by the channel: a bounded one keeps what is sent while the writer stops, and its
+        // senders would wait for ever; this one drops it, which answers them.
+        let (sender, receiver) = unbounded();
         let map = store.map();
         let mut writer = Writer::new(store, Arc::clone(&shared), receiver);
         writer.settle_opening()?;
@@ -59,7 +61,7 @@ impl EmbeddedEngine {
         Ok(Self {
             shared,
             jobs: sender,
-            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT - 1)),
+            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             map,
             writer: Mutex::new(Some(writer)),
             directory,
@@ -119,10 +121,13 @@ impl Engine for EmbeddedEngine {
         change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
     ) -> Result<R, BackendError> {
         let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| self.shared.gone())?;
+        if let Some(end) = self.shared.progress.borrow().end {
+            return Err(end.error());
+        }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Change { change: Some(change), result: None, reply, _permit: permit });
-        self.jobs.try_send(Message::Change(job)).map_err(|_| self.shared.gone())?;
-        answer.await.map_err(|_| lost())?
+        self.jobs.send(Message::Change(job)).map_err(|_| self.shared.gone())?;
+        answer.await.map_err(|_| self.shared.unanswered())?
     }
 
     async fn read<R: Send>(

@@ -105,10 +105,24 @@ impl OpenError {
             _ => BackendErrorKind::Unavailable,
         }
     }
+
+    /// What the system said, for errors that tell it.
+    pub(crate) fn into_source(self) -> Option<std::io::Error> {
+        match self {
+            Self::NotWritable { source, .. } | Self::Full { source, .. } | Self::Io { source, .. } => {
+                Some(source)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<OpenError> for BackendError {
     fn from(error: OpenError) -> Self {
-        Self::new(error.kind(), error.to_string()).with_source(error)
+        let told = Self::new(error.kind(), error.to_string());
+        match error.into_source() {
+            Some(source) => told.with_source(source),
+            None => told,
+        }
     }
 }

@@ -24,6 +24,15 @@ impl Shared {
         self.feed.wake_all();
     }
 
+    /// What became of a change that the writer has dropped without an answer.
+    pub(crate) fn unanswered(&self) -> BackendError {
+        match self.progress.borrow().end {
+            // It came too late and was not looked at.
+            Some(End::Closed) => End::Closed.error(),
+            _ => lost(),
+        }
+    }
+
     /// Why nothing can be asked of the writer any more.
     pub(crate) fn gone(&self) -> BackendError {
         self.progress.borrow().end.unwrap_or(End::Closed).error()

@@ -328,6 +328,42 @@ mod tests {
         open(directory.path()).unwrap();
     }
 
+    fn record(id: &str) -> (Vec<u8>, Vec<u8>) {
+        let key = enhanced_locking_foundation::ResourceKey::new("key").unwrap();
+        let owner = enhanced_locking_foundation::OwnerId::new(id).unwrap();
+        let id = enhanced_locking_foundation::RequestId::new(id).unwrap();
+        let mut table = LockTable::new(TablePolicy::default());
+        let request = enhanced_locking_foundation::AcquireRequest::new(key, owner).id(id);
+        let ticket = request.ticket();
+        table.acquire(request, enhanced_locking_foundation::Timestamp::from_micros(1)).unwrap();
+        let value = encode(&Entry::of(&table.stored(&ticket).unwrap())).unwrap();
+        (entry_key(&ticket), value)
+    }
+
+    #[test]
+    fn sound_records_that_are_not_those_of_the_newest_commit_are_reported() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).unwrap();
+        let (key, value) = record("a");
+        let (lost, _) = record("b");
+        let seal = |digest| Seal { number: 2, digest, ..Seal::default() };
+        store.write(&[(key.clone(), Some(value))], seal).map_err(drop).unwrap();
+        drop(store);
+        let mut store = open(directory.path()).unwrap();
+        store.load(TablePolicy::default()).unwrap();
+        // As if the page with another one, or a newer state of this one, had never reached the disk.
+        for digest in [digest(&key, b"newer"), store.seal.digest.wrapping_add(digest(&lost, b"lost"))] {
+            let tree = store.map.database();
+            let seal = Seal { number: store.seal.number + 1, digest, ..store.seal };
+            store.map.write(|txn| tree.put(txn, Seal::KEY, &seal.encode())).unwrap();
+            drop(store);
+            store = open(directory.path()).unwrap();
+            let error = store.load(TablePolicy::default()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("its records are not those of its newest commit"), "{text}");
+        }
+    }
+
     #[test]
     fn the_schema_has_a_step_for_every_older_number() {
         assert_eq!(UPGRADES.len(), SCHEMA as usize - 1);

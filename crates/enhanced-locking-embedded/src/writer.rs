@@ -167,8 +167,13 @@ impl Writer {
         tracing::error!(error = &error as &dyn std::error::Error, "a commit failed: the table is read again");
         let kind = self.take_back(error.kind())?;
         let message = error.to_string();
+        let source = error.into_source().map(Arc::new);
         for job in batch.drain(..) {
-            job.answer(Some(BackendError::new(kind, message.clone())));
+            let failed = BackendError::new(kind, message.clone());
+            job.answer(Some(match &source {
+                Some(source) => failed.with_source(Arc::clone(source)),
+                None => failed,
+            }));
         }
         Ok(())
     }

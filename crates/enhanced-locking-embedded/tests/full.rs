@@ -66,6 +66,8 @@ async fn fill_and_go_on(directory: &Path, make_room: impl FnOnce()) {
             Err(error) => {
                 assert_eq!(error.kind(), BackendErrorKind::Full, "{error}");
                 assert!(error.to_string().contains("no room left; free some disk space"), "{error}");
+                let said = std::error::Error::source(&error).expect("what the system said").to_string();
+                assert!(said.contains("No space left") || said.contains("File too large"), "{said}");
                 refused.push(n);
             }
         }

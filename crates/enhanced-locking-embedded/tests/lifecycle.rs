@@ -142,6 +142,34 @@ async fn changes_under_way_when_the_store_is_closed_are_answered() {
     assert_eq!(there, held, "those that were answered, and no others");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_waits_for_ever_for_a_store_that_closes_at_that_moment() {
+    for round in 0..150 {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let store = open(EmbeddedConfig::new(directory.path())).unwrap();
+        let mut callers = Vec::new();
+        for _ in 0..4 {
+            let store = Arc::clone(&store);
+            callers.push(tokio::spawn(async move {
+                loop {
+                    if let Err(error) = store.ping().await {
+                        assert_eq!(error.kind(), BackendErrorKind::Closed);
+                        return;
+                    }
+                }
+            }));
+        }
+        for _ in 0..round % 7 * 10 {
+            tokio::task::yield_now().await;
+        }
+        store.close().await.unwrap();
+        for caller in callers {
+            let answered = tokio::time::timeout(MINUTE, caller).await;
+            answered.unwrap_or_else(|_| panic!("round {round}: a caller hangs")).unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_leave_no_trouble_behind() {
     let directory = tempfile::tempdir().unwrap();
