@@ -2,7 +2,7 @@
 //!
 //! * [`conformance`]: the contract of the [backend port](enhanced_locking_foundation::LockBackend) as named cases,
 //!   run by [`backend_conformance!`]; design §3, "one conformance suite".
-//! * [`reference`]: the rules once more, naive, and a lockstep of it with any store.
+//! * [`mod@reference`]: the rules once more, naive, and a lockstep of it with any store.
 //! * [`strategy`]: random command scripts, replayed on any backend and compared step by step.
 //! * [`invariants`]: the invariants of design §3 as predicates with stable names, LK-1 and on.
 //! * [`history`]: records concurrent runs and checks them after the fact, linearizability included.

@@ -6,12 +6,12 @@
 //! | feature | turns on | re-exported as |
 //! |---|---|---|
 //! | (none) | values, errors, events, the backend port | everything at the root |
-//! | `memory` | the store in memory, the pure lock table | [`core`] |
-//! | `embedded` | the durable embedded store | [`embedded`] |
-//! | `client` | a running service as a backend | [`client`] |
-//! | `manager`, `metrics` | guards, waiting, renewals, health; figures | [`manager`] |
-//! | `priority-queue` | ranks and credits | [`queue`] |
-//! | `config` | checked configuration | [`config`] |
+//! | `memory` | the store in memory, the pure lock table | `core` |
+//! | `embedded` | the durable embedded store | `embedded` |
+//! | `client` | a running service as a backend | `client` |
+//! | `manager`, `metrics` | guards, waiting, renewals, health; figures | `manager` |
+//! | `priority-queue` | ranks and credits | `queue` |
+//! | `config` | checked configuration | `config` |
 //! | `phase-1`, `phase-2`, `full` | what the roadmap has so far | |
 //!
 //! A cargo feature compiles a layer in; whether it does anything is up to the program or its configuration.
