@@ -30,13 +30,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let locks = MemoryBackend::new(TablePolicy::default(), Arc::new(SteadyClock::new()));
     let state = State::default();
     let key = ResourceKey::new("prod/network")?;
-    let ask = |owner| Ok::<_, Box<dyn std::error::Error>>(AcquireRequest::new(key.clone(), OwnerId::new(owner)?));
+    let ask =
+        |owner| Ok::<_, Box<dyn std::error::Error>>(AcquireRequest::new(key.clone(), OwnerId::new(owner)?));
 
-    let AcquireOutcome::Held(slow) = locks.acquire(ask("slow")?).await? else { return Err("it was free".into()) };
+    let AcquireOutcome::Held(slow) = locks.acquire(ask("slow")?).await? else {
+        return Err("it was free".into());
+    };
     state.write("slow", slow.token);
     // The slow one stops for longer than its lease, or an operator takes its lock away.
     locks.force_release(&key, None, Cause::new("alice", "the runner is gone")?).await?;
-    let AcquireOutcome::Held(next) = locks.acquire(ask("next")?).await? else { return Err("it was free".into()) };
+    let AcquireOutcome::Held(next) = locks.acquire(ask("next")?).await? else {
+        return Err("it was free".into());
+    };
     state.write("next", next.token);
     state.write("slow", slow.token);
     Ok(())
