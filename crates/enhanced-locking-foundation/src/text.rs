@@ -12,10 +12,14 @@ pub(crate) fn check(what: &'static str, value: &str, max: usize) -> Result<(), V
     if value.len() > max {
         return Err(ValueError::TooLong { what, len: value.len(), max });
     }
-    if let Some(at) = value.find(char::is_control) {
-        return Err(ValueError::ControlCharacter { what, at });
+    // Nearly every identifier is printable ASCII: told without taking characters apart.
+    if value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(());
     }
-    Ok(())
+    match value.find(char::is_control) {
+        Some(at) => Err(ValueError::ControlCharacter { what, at }),
+        None => Ok(()),
+    }
 }
 
 /// Makes a cheap-to-clone text newtype with `new`, `as_str`, `Display`, `FromStr`, serde and a length limit.
