@@ -14,6 +14,7 @@ mod failure;
 mod identity;
 mod logging;
 mod output;
+mod process;
 mod service;
 mod session;
 mod supervise;

@@ -11,6 +11,7 @@ use crate::args::Global;
 use crate::failure::Failure;
 use crate::logging::LogControl;
 use crate::output::{Paint, Style, print};
+use crate::process::prepare_to_serve;
 use crate::service::{LimitControl, Service};
 use crate::supervise::{Signals, killed_by};
 use crate::watched_file::WatchedFile;
@@ -75,6 +76,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
     let settings = args.load()?;
     let mut signals = Signals::listen()?;
     let log = LogControl::start(&settings, global.color.style(&std::io::stderr()).color);
+    prepare_to_serve();
     let service = Service::start(&settings).await?;
     let limits = service.limits();
     let url = format!("http://{}", service.address());
