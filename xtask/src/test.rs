@@ -42,10 +42,11 @@ pub(crate) fn stages(workspace: &Workspace, args: &Args, all: &mut Stages) -> Re
         }
         Ok(NEEDED.iter().map(|(program, _)| *program).collect::<Vec<_>>().join(", "))
     });
+    let signals = default_signals(&sh);
     if args.fast {
         let tests = cmd!(
             sh,
-            "cargo test --workspace --exclude {TESTS} --no-fail-fast --lib --bins --tests --examples"
+            "env {signals...} cargo test --workspace --exclude {TESTS} --no-fail-fast --lib --bins --tests --examples"
         );
         all.run("tests of the crates", || counted(tests, &total));
         return Ok(total.into_inner());
@@ -53,7 +54,10 @@ pub(crate) fn stages(workspace: &Workspace, args: &Args, all: &mut Stages) -> Re
     // The end-to-end tests drive the real command; building it first keeps its build out of their time.
     let built = all.run("build enhanced-locks", || build_binary(workspace, &sh));
     if built {
-        let tests = cmd!(sh, "cargo test --workspace --no-fail-fast --lib --bins --tests --examples");
+        let tests = cmd!(
+            sh,
+            "env {signals...} cargo test --workspace --no-fail-fast --lib --bins --tests --examples"
+        );
         all.run("tests", || counted(tests.env(BINARY_ENV, workspace.debug_binary()), &total));
     } else {
         all.skip("tests", "the command does not build");
@@ -61,6 +65,16 @@ pub(crate) fn stages(workspace: &Workspace, args: &Args, all: &mut Stages) -> Re
     let examples = cmd!(sh, "cargo test --workspace --no-fail-fast --doc");
     all.run("documentation examples", || counted(examples, &total));
     Ok(total.into_inner())
+}
+
+/// What makes `env` start a program with the usual answers to signals, where the system's can.
+///
+/// A job in the background of a script is started with INT and QUIT ignored, one of `nohup` with HUP; what a program
+/// ignores from the start its children cannot trap, and tests of signals would wait for ever.
+fn default_signals(sh: &Shell) -> Option<&'static str> {
+    const OPTION: &str = "--default-signal=INT,QUIT,HUP";
+    let works = cmd!(sh, "env {OPTION} true").quiet().ignore_stdout().ignore_stderr().run().is_ok();
+    works.then_some(OPTION)
 }
 
 /// Builds the command that end-to-end tests drive.
