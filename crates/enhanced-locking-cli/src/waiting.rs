@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use enhanced_locking_client::api::{AcquireReply, PlaceView};
-use enhanced_locking_foundation::{QueuePlace, Timestamp};
+use enhanced_locking_foundation::{Ended, QueuePlace, RequestId, Timestamp};
 use enhanced_locking_manager::Progress;
 use tokio::time::Instant;
 
@@ -54,9 +54,20 @@ impl WaitingLine {
         self.state = match progress {
             Progress::Waiting(place) => State::Waiting(Box::new((*place).clone())),
             Progress::Retrying { error, .. } => State::Away(error.message().to_owned()),
+            Progress::Rejoining { ended, id } => return self.rejoining(ended, id),
             _ => return,
         };
         self.show();
+    }
+
+    /// Says that the place was lost and another one is asked for. Told at once: it changes the request's id.
+    fn rejoining(&mut self, ended: &Ended, id: &RequestId) {
+        self.told = None;
+        if self.quiet {
+            return;
+        }
+        self.clear();
+        eprintln!("{}", rejoining(self.format, ended, id));
     }
 
     /// Writes what there is to write now.
@@ -125,6 +136,17 @@ impl WaitingLine {
                 };
                 Some((text, identity))
             }
+        }
+    }
+}
+
+fn rejoining(format: Format, ended: &Ended, id: &RequestId) -> String {
+    match format {
+        Format::Json => {
+            serde_json::json!({"state": "rejoining", "request_id": id, "ended": ended.reason}).to_string()
+        }
+        Format::Table => {
+            format!("enhanced-locks: lost the place in line: {}; joining again as {id}", ended.reason)
         }
     }
 }
@@ -205,6 +227,22 @@ mod tests {
         program.note(&Progress::Waiting(&place(2)));
         let json: serde_json::Value = serde_json::from_str(&program.text().unwrap().1).unwrap();
         assert_eq!((json["state"].as_str(), json["position"].as_u64()), (Some("queued"), Some(2)));
+    }
+
+    #[test]
+    fn a_lost_place_is_told_with_its_reason_and_the_new_id() {
+        let ended = Ended {
+            reason: enhanced_locking_foundation::EndReason::Unclaimed,
+            at: Timestamp::ZERO,
+            token: None,
+        };
+        let id = RequestId::new("r2").unwrap();
+        assert_eq!(
+            rejoining(Format::Table, &ended, &id),
+            "enhanced-locks: lost the place in line: it was not claimed in time; joining again as r2"
+        );
+        let json: serde_json::Value = serde_json::from_str(&rejoining(Format::Json, &ended, &id)).unwrap();
+        assert_eq!(json, serde_json::json!({"state": "rejoining", "request_id": "r2", "ended": "unclaimed"}));
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub enum LockError {
         /// Its last known place in the line; `None` if it never got one.
         place: Option<Box<QueuePlace>>,
     },
-    /// The request came to its end while it waited: cancelled, aborted, given up.
+    /// The request came to its end while it waited: cancelled, aborted, taken away. One that may wait and only lost its
+    /// place for silence is asked for again instead.
     #[error("request {id} is over: {}; use a fresh id to ask again", ended.reason)]
     Ended {
         /// The request.

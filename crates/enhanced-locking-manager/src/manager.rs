@@ -85,7 +85,8 @@ impl LockManager {
     }
 
     /// Asks for a lock: await what this returns. Waits as long as the request's [`Wait`] allows, in the store's line,
-    /// through restarts and outages of the store.
+    /// through restarts and outages of the store. A place that is lost because this process was frozen or cut off for
+    /// longer than the store waits for it is taken anew at the end of the line, with a fresh id; the guard has that id.
     ///
     /// # Errors
     /// [`LockError`] says what became of it. On an error nothing is held and nothing stands in line (or a cancel is

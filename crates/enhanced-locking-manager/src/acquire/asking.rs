@@ -1,16 +1,16 @@
-//! Asking for one lock until it is held, refused or out of time. Owns the loop around acquire; standing in line is in `line`.
+//! Asking for one lock with one request id until it is held, refused or out of time. Owns the loop around acquire; standing in line is in `line`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, EndReason, Grant,
+    AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, EndReason, Ended, Grant,
     LockRecord, QueuePlace, Renewal, Wait,
 };
 use tokio::time::Instant;
 
 use super::line::{self, Turn};
-use super::{Pending, Progress, Watcher};
+use super::{Pending, Progress, Watcher, rejoin};
 use crate::inner::Inner;
 use crate::lease::{Found, Held, Window};
 use crate::{LockError, LockGuard};
@@ -28,25 +28,17 @@ pub(super) struct Asking<'a, 'w> {
     failures: u32,
 }
 
-/// Asks for a lock, waits if the request may, and takes charge of it.
-pub(super) async fn acquire(
+/// Asks with one request id, waits if the request may, and takes charge of the lock. `last_place` is told how far it came.
+pub(super) async fn attempt(
     inner: &Arc<Inner>,
-    request: AcquireRequest,
+    request: &AcquireRequest,
     resumed: bool,
+    began: Instant,
+    deadline: Option<Instant>,
     watcher: Option<&mut Watcher<'_>>,
+    last_place: &mut Option<QueuePlace>,
 ) -> Result<LockGuard, LockError> {
-    inner.admit()?;
-    let _ask = inner.registry.ask(&request.key);
-    let began = Instant::now();
-    let mut asking = Asking {
-        inner,
-        request: &request,
-        began,
-        deadline: request.wait.limit().and_then(|limit| began.checked_add(limit)),
-        watcher,
-        place: None,
-        failures: 0,
-    };
+    let mut asking = Asking { inner, request, began, deadline, watcher, place: None, failures: 0 };
     let mut pending = Pending::new(inner, vec![request.ticket()]);
     if resumed {
         pending.doubt();
@@ -62,6 +54,7 @@ pub(super) async fn acquire(
             return Err(LockError::ShutDown { key });
         }
     };
+    *last_place = asking.place.take();
     match answer {
         Ok(guard) => {
             // A joined lock has another id: ours was never granted, but a late copy of it might still arrive.
@@ -129,7 +122,7 @@ pub(super) async fn adopt(
         // Lost or let go in between: ask for it alone.
         Ok(None) => {
             let request = AcquireRequest { wait: Wait::No, ..request.clone() };
-            Box::pin(acquire(inner, request, true, None)).await
+            Box::pin(rejoin::acquire(inner, request, true, None)).await
         }
         Err(End::Settled(error) | End::Open(error)) => Err(error),
     }
@@ -293,9 +286,9 @@ impl Asking<'_, '_> {
     }
 
     /// How it ended, if the store says that a request is over.
-    pub(super) fn ended(&mut self, own: bool, ended: enhanced_locking_foundation::Ended) -> End {
-        let place = self.place.take();
-        End::Settled(if own && ended.reason == EndReason::TimedOut && place.is_some() {
+    pub(super) fn ended(&mut self, own: bool, ended: Ended) -> End {
+        End::Settled(if own && ended.reason == EndReason::TimedOut && self.place.is_some() {
+            let place = self.place.take();
             self.timed_out(place)
         } else {
             LockError::Ended { id: self.request.id.clone(), ended }

@@ -3,6 +3,7 @@
 mod asking;
 mod line;
 mod pending;
+mod rejoin;
 mod set;
 
 use std::future::{Future, IntoFuture};
@@ -10,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enhanced_locking_foundation::{AcquireRequest, BackendError, QueuePlace};
+use enhanced_locking_foundation::{AcquireRequest, BackendError, Ended, QueuePlace, RequestId};
 
 pub(crate) use asking::attach;
 pub(crate) use pending::Pending;
@@ -31,6 +32,14 @@ pub enum Progress<'a> {
         error: &'a BackendError,
         /// When it is asked again.
         again_in: Duration,
+    },
+    /// Its place in the line was lost, because nobody spoke up for it in time: it joins again at the end, as a new
+    /// request. The time it may wait goes on counting.
+    Rejoining {
+        /// How the request before came to its end.
+        ended: &'a Ended,
+        /// The id it has from now on.
+        id: &'a RequestId,
     },
 }
 
@@ -82,7 +91,7 @@ impl<'w> IntoFuture for Acquire<'w> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let mut watcher = self.watcher;
-            asking::acquire(&self.inner, self.request, self.resumed, watcher.as_mut()).await
+            rejoin::acquire(&self.inner, self.request, self.resumed, watcher.as_mut()).await
         })
     }
 }

@@ -10,6 +10,7 @@ mod acquire;
 mod cancel;
 mod exclusion;
 mod lease;
+mod rejoin;
 mod set;
 mod support;
 mod upkeep;
