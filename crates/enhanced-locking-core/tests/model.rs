@@ -274,7 +274,7 @@ impl Node {
     fn ask(&mut self, command: &Command) -> Result<(Answer, Vec<LockEvent>), String> {
         let answer = ask(&mut self.table, command, self.now).ordered();
         let events = self.table.take_effects().events;
-        let wanted = self.reference.perform(command, self.now, &events);
+        let wanted = self.reference.perform(command, self.now);
         let wanted = wanted.ordered();
         if !wanted.agrees(&answer) {
             return Err(format!("the answer should be\n{wanted:?}\nbut is\n{answer:?}"));

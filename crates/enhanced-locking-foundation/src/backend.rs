@@ -88,6 +88,9 @@ pub trait LockBackend: Send + Sync + std::fmt::Debug + 'static {
     async fn clear(&self, selector: &Selector, cause: Cause) -> Result<Cleared, BackendError>;
 
     /// Ends at most `budget` entries whose time has run out, handing their locks on.
+    ///
+    /// They end in the order of deadline, key and request id, the names compared byte by byte. A hand-off ends nobody:
+    /// it stops at a waiter whose own time has run out, and that one's turn in the order hands on.
     async fn sweep(&self, budget: usize) -> Result<SweepOutcome, BackendError>;
 
     /// One resource: holders and the first `waiters` of its line. `None` if it is free and nobody waits.

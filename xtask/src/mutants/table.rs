@@ -48,8 +48,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "hand-off-to-the-wrong-waiter",
         file: "crates/enhanced-locking-core/src/table/handoff.rs",
-        find: "let (_, &handle) = self.resources[resource].line.first()?;",
-        replace: "let (_, &handle) = self.resources[resource].line.iter().last()?;",
+        find: "while let Some((_, &handle)) = self.resources[resource].line.first() {",
+        replace: "while let Some((_, &handle)) = self.resources[resource].line.iter().last() {",
         tests: &["-p", "enhanced-locking-core", "--test", "conformance"],
         filter: &[],
         needs_binary: false,

@@ -13,7 +13,6 @@ impl LockTable {
     /// Ends a request: out of the table, remembered, told. The caller hands the resource on.
     pub(super) fn end(&mut self, handle: Handle, reason: EndReason, cause: Cause, now: Timestamp) -> Entry {
         let entry = self.remove_entry(handle);
-        self.ends += 1;
         let token = entry.holding().map(|holding| holding.token);
         let request = &entry.request;
         self.finished.remember(
@@ -49,8 +48,7 @@ impl LockTable {
         let size = own.holders.len() + own.line.len();
         let mut over: Vec<Handle> = Vec::new();
         let mut walked = 0;
-        for &(_, handle) in self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).take(size + 1)
-        {
+        for handle in self.deadlines.over(now).take(size + 1) {
             walked += 1;
             if self.entries[handle].resource == resource {
                 over.push(handle);
@@ -80,22 +78,15 @@ impl LockTable {
         holder.is_none_or(|holder| self.entries[*holder].request.mode.is_compatible_with(mode))
     }
 
-    /// Ends dead waiters at the head of the line and returns the first live one.
-    fn first_live(&mut self, resource: ResourceIndex, now: Timestamp) -> Option<Handle> {
-        loop {
-            let (_, &handle) = self.resources[resource].line.first()?;
-            if !self.entries[handle].is_over(now) {
-                return Some(handle);
-            }
-            self.end_over(handle, now);
-        }
-    }
-
     /// Hands the resource to the best live waiters that fit: one exclusive, or the whole run of shared ones.
+    ///
+    /// Ends nobody. A waiter at the head whose time has run out stops it: its own end, by a sweep or by the settling
+    /// of any operation on the resource, hands on. Only a sweep ever meets one, and only until it comes to it.
     pub(super) fn promote(&mut self, resource: ResourceIndex, now: Timestamp) -> Vec<LockRecord> {
         let mut granted = Vec::new();
-        while let Some(handle) = self.first_live(resource, now) {
-            if !self.fits(resource, self.entries[handle].request.mode) {
+        while let Some((_, &handle)) = self.resources[resource].line.first() {
+            let head = &self.entries[handle];
+            if head.is_over(now) || !self.fits(resource, head.request.mode) {
                 break;
             }
             granted.push(self.grant_waiter(handle, now));

@@ -52,7 +52,7 @@ impl LockTable {
     /// Takes an entry out of everything. The resource stays, even if nothing is left of it: see [`Resources::release`](super::resources::Resources::release).
     pub(super) fn remove_entry(&mut self, handle: Handle) -> Entry {
         if let Some(deadline) = self.entries[handle].deadline() {
-            self.deadlines.remove(&(deadline, handle));
+            self.deadlines.remove(deadline, handle, || self.entries[handle].request.ticket());
         }
         let entry = self.entries.remove(handle);
         let request = &entry.request;
@@ -101,10 +101,10 @@ impl LockTable {
         let after = entry.deadline();
         if before != after {
             if let Some(deadline) = before {
-                self.deadlines.remove(&(deadline, handle));
+                self.deadlines.remove(deadline, handle, || entry.request.ticket());
             }
             if let Some(deadline) = after {
-                self.deadlines.insert((deadline, handle));
+                self.deadlines.insert(deadline, handle);
             }
         }
     }
@@ -116,14 +116,14 @@ impl LockTable {
 
     /// The earliest time at which anything in the table is over.
     pub(super) fn earliest_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        self.deadlines.earliest()
     }
 
     fn index(&mut self, handle: Handle) {
         let entry = &self.entries[handle];
         let request = Arc::clone(&entry.request);
         if let Some(deadline) = entry.deadline() {
-            self.deadlines.insert((deadline, handle));
+            self.deadlines.insert(deadline, handle);
         }
         self.requests.insert(&request.id, handle);
         self.owners.insert(&request.owner, &request.key, handle);

@@ -92,7 +92,7 @@ impl LockTable {
                 && self.resources.find(&request.key) == Some(entry.resource);
             if let Some(deadline) = entry.deadline() {
                 deadlines += 1;
-                known &= self.deadlines.contains(&(deadline, handle));
+                known &= self.deadlines.contains(deadline, handle, &request.ticket());
             }
             match &entry.state {
                 State::Holding(holding) => {

@@ -57,7 +57,9 @@ impl LockTable {
     ) -> Vec<LockRecord> {
         let Some(resource) = self.resources.find(key) else { return Vec::new() };
         self.settle(resource, now);
-        let holders = self.resources[resource].holders.clone();
+        let mut holders = self.resources[resource].holders.clone();
+        // In the order of their ids, which every store can keep.
+        holders.sort_by(|a, b| self.entries[*a].request.id.cmp(&self.entries[*b].request.id));
         let mut ended = Vec::new();
         for handle in holders {
             if id.is_none_or(|id| self.entries[handle].request.id == *id) {
@@ -100,20 +102,21 @@ impl LockTable {
         cleared
     }
 
-    /// Ends at most `budget` entries whose time has run out, in the order of time, and hands on.
+    /// Ends at most `budget` entries whose time has run out, and hands on after each.
+    ///
+    /// They end in the order of deadline, key and request id. A hand-off stops at a waiter that is over itself: its
+    /// own turn in that order hands on.
     pub fn sweep(&mut self, budget: usize, now: Timestamp) -> SweepOutcome {
-        // A hand-off ends dead waiters on its way; they count as well.
-        let before = self.ends;
-        while self.ends - before < budget {
-            let Some(&(deadline, handle)) = self.deadlines.first() else { break };
-            if deadline > now {
-                break;
-            }
+        let mut ended = 0;
+        while ended < budget {
+            let entries = &self.entries;
+            let first = self.deadlines.first_over(now, |handle| entries[handle].request.ticket());
+            let Some(handle) = first else { break };
             let entry = self.end_over(handle, now);
+            ended += 1;
             self.promote(entry.resource, now);
             self.resources.release(entry.resource);
         }
-        let ended = self.ends - before;
         SweepOutcome { ended, next: self.earliest_deadline() }
     }
 

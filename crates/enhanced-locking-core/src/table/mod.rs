@@ -14,6 +14,7 @@
 
 mod acquire;
 mod change;
+mod deadlines;
 mod entry;
 mod finished;
 mod handoff;
@@ -36,6 +37,7 @@ use enhanced_locking_foundation::{
 use hashbrown::HashMap;
 use slab::Slab;
 
+use self::deadlines::Deadlines;
 use self::entry::{Entry, Handle};
 use self::finished::Finished;
 pub use self::invariant::Violation;
@@ -76,15 +78,13 @@ pub struct LockTable {
     pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
     /// Resources with a line.
     queued: BTreeSet<ResourceKey>,
-    deadlines: BTreeSet<(Timestamp, Handle)>,
+    deadlines: Deadlines,
     /// When each waiting request joined, by its sequence.
     arrivals: BTreeSet<(Timestamp, u64)>,
     /// How many requests of an owner wait. Only ever asked for one owner, never walked.
     waiting_by_owner: HashMap<OwnerId, usize>,
     waiting_by_priority: [usize; Priority::ALL.len()],
     held: usize,
-    /// How many requests have come to their end since the table was made.
-    ends: usize,
     finished: Finished,
     last_token: FencingToken,
     last_sequence: u64,
@@ -108,12 +108,11 @@ impl LockTable {
             owners: Owners::default(),
             pulls: BTreeMap::new(),
             queued: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             arrivals: BTreeSet::new(),
             waiting_by_owner: HashMap::new(),
             waiting_by_priority: [0; Priority::ALL.len()],
             held: 0,
-            ends: 0,
             finished: Finished::default(),
             last_token: FencingToken::NONE,
             last_sequence: 0,

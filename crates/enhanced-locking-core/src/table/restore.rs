@@ -164,9 +164,10 @@ impl LockTable {
     ///
     /// A renewal may have been acknowledged at any moment before the stop, and a clock may have been set during
     /// it. A full lease from now on is never shorter than what a holder was promised (as etcd's new leader does).
+    /// Every line is then handed on, in the order of keys: nobody waits who could hold.
     pub fn resume(&mut self, now: Timestamp) {
         let keep_alive = self.policy.timing.keep_alive;
-        let handles: Vec<_> = self.deadlines.iter().map(|&(_, handle)| handle).collect();
+        let handles: Vec<_> = self.entries.iter().map(|(handle, _)| handle).collect();
         let mut extended = 0;
         for handle in handles {
             let request = Arc::clone(&self.entries[handle].request);
@@ -196,6 +197,12 @@ impl LockTable {
         }
         if extended > 0 {
             self.emit(EventKind::Resumed { extended }, None, now);
+        }
+        // Who stood first without a sign of life was given time, and may be owed what is free; other credits may
+        // have put somebody else first.
+        let queued: Vec<_> = self.queued.iter().filter_map(|key| self.resources.find(key)).collect();
+        for resource in queued {
+            self.promote(resource, now);
         }
     }
 }

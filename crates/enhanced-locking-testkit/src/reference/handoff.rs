@@ -29,7 +29,7 @@ impl Reference {
         }
     }
 
-    /// Ends what is over on a key, in the order of time, then hands on.
+    /// Ends what is over on a key, first come first, then hands on.
     pub(super) fn settle(&mut self, key: &ResourceKey, now: Timestamp) {
         let mut any = false;
         while let Some(index) = self.next_over(now, |entry| entry.request.key == *key) {
@@ -41,32 +41,28 @@ impl Reference {
         }
     }
 
-    /// Ends up to `budget` entries that are over, in the order of time, handing on after each.
+    /// Ends up to `budget` entries that are over, in the order of time, key and id, handing on after each.
     pub(super) fn sweep(&mut self, budget: usize, now: Timestamp) -> SweepOutcome {
         let mut ended = 0;
         while ended < budget {
             let Some(index) = self.next_over(now, |_| true) else { break };
-            let before = self.entries.len();
             let key = self.entries[index].request.key.clone();
             self.end_over(index, now);
             self.hand_on(&key, now);
-            // A hand-off changes no numbers but those of the dead waiters it meets: they count as well.
-            ended += before - self.entries.len();
+            ended += 1;
         }
         SweepOutcome { ended, next: self.next_deadline() }
     }
 
-    /// Makes the best live waiters that fit the holders.
+    /// Makes the best waiters that fit holders, up to the first that does not fit or is over: its own end hands on.
     pub(super) fn hand_on(&mut self, key: &ResourceKey, now: Timestamp) -> Vec<LockRecord> {
         let mut granted = Vec::new();
         while let Some(&head) = self.line(key).first() {
-            if self.entries[head].over(now).is_some() {
-                self.end_over(head, now);
-            } else if self.fits(key, self.entries[head].request.mode) {
-                granted.extend(self.grant_waiter(head, now));
-            } else {
+            let entry = &self.entries[head];
+            if entry.over(now).is_some() || !self.fits(key, entry.request.mode) {
                 break;
             }
+            granted.extend(self.grant_waiter(head, now));
         }
         granted
     }
@@ -103,13 +99,13 @@ impl Reference {
         }
     }
 
-    /// What ends first of what is over; of several at the same instant, the one that was seen to.
+    /// What ends first of what is over; of several at the same instant, the first by its names.
     fn next_over(&self, now: Timestamp, which: impl Fn(&Entry) -> bool) -> Option<usize> {
         (0..self.entries.len())
             .filter(|i| which(&self.entries[*i]) && self.entries[*i].over(now).is_some())
             .min_by_key(|i| {
                 let entry = &self.entries[*i];
-                (entry.deadline().map(|(at, _)| at), self.observed_at(&entry.request.id))
+                (entry.deadline().map(|(at, _)| at), entry.request.ticket())
             })
     }
 }

@@ -133,7 +133,7 @@ impl Lockstep {
         for record in answer.records() {
             self.grants.push(record.grant());
         }
-        let wanted = self.reference.perform(command, now, events);
+        let wanted = self.reference.perform(command, now);
         let (wanted, found) = (wanted.normal(), answer.normal());
         if wanted != found {
             return Err(self.differs("answer", &wanted, &found));

@@ -15,7 +15,7 @@
 //!
 //! let mut reference = Reference::new(FixturePolicy::default());
 //! let request = AcquireRequest::new(ResourceKey::new("demo")?, OwnerId::new("me")?);
-//! let answer = reference.perform(&Command::Acquire(request), Timestamp::from_micros(7), &[]);
+//! let answer = reference.perform(&Command::Acquire(request), Timestamp::from_micros(7));
 //! assert!(answer.normal().contains("Held"));
 //! assert_eq!(reference.take_events().len(), 1);
 //! # Ok::<(), enhanced_locking_foundation::ValueError>(())

@@ -12,9 +12,6 @@ use super::entry::{Entry, State, claim_by, expiry, gets_along};
 use crate::conformance::FixturePolicy;
 
 /// The reference: all requests in one vector, everything found by looking.
-///
-/// Where the rules leave an order open (which of several requests whose time runs out at the same instant ends
-/// first), it takes the order that was observed; it is told the events of the store it is compared with.
 #[derive(Clone, Debug)]
 pub struct Reference {
     pub(super) policy: FixturePolicy,
@@ -25,8 +22,6 @@ pub struct Reference {
     pub(super) last_sequence: u64,
     last_event: u64,
     events: Vec<LockEvent>,
-    /// The order in which requests were seen to end, for ties.
-    observed: Vec<RequestId>,
 }
 
 impl Reference {
@@ -41,7 +36,6 @@ impl Reference {
             last_sequence: 0,
             last_event: 0,
             events: Vec::new(),
-            observed: Vec::new(),
         }
     }
 
@@ -74,6 +68,13 @@ impl Reference {
         }
         if extended > 0 {
             self.emit(EventKind::Resumed { extended }, None, now);
+        }
+        // Who was over and stands first has come to life again: it may be owed what is free.
+        let mut keys: Vec<ResourceKey> = self.entries.iter().map(|e| e.request.key.clone()).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            self.hand_on(&key, now);
         }
     }
 
@@ -241,17 +242,6 @@ impl Reference {
         self.last_event += 1;
         let (request, token) = of.map_or((None, None), |(request, token)| (Some(request), token));
         self.events.push(LockEvent { stream: 0, seq: self.last_event, at, kind, request, token });
-    }
-
-    /// Learns in which order requests were seen to end.
-    pub(super) fn observe(&mut self, events: &[LockEvent]) {
-        let ended = events.iter().filter(|event| matches!(event.kind, EventKind::Ended { .. }));
-        self.observed = ended.filter_map(|event| Some(event.request.as_ref()?.id.clone())).collect();
-    }
-
-    /// Where a request comes among those that were seen to end.
-    pub(super) fn observed_at(&self, id: &RequestId) -> usize {
-        self.observed.iter().position(|other| other == id).unwrap_or(usize::MAX)
     }
 
     fn view(&self, key: &ResourceKey) -> QueueView {

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, CancelOutcome, Cause, Cleared, EndReason,
-    Ended, EventKind, Grant, Lease, LockEvent, LockRecord, NotHeld, OwnerId, Priority, QueuePlace,
-    ReleaseOutcome, Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket,
-    Timestamp, TransferError, Transferee, Wait,
+    Ended, EventKind, Grant, Lease, LockRecord, NotHeld, OwnerId, Priority, QueuePlace, ReleaseOutcome,
+    Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket, Timestamp,
+    TransferError, Transferee, Wait,
 };
 
 use super::entry::{Entry, State, Waits, covers, expiry, rank};
 use super::{Answer, Command, Reference};
 
 impl Reference {
-    /// Does what a command says. `observed` are the events the compared store made of it; empty if there is none.
-    pub fn perform(&mut self, command: &Command, now: Timestamp, observed: &[LockEvent]) -> Answer {
-        self.observe(observed);
+    /// Does what a command says.
+    pub fn perform(&mut self, command: &Command, now: Timestamp) -> Answer {
         match command {
             Command::Acquire(request) => Answer::Acquire(self.acquire(request, now)),
             Command::AcquireAll(requests) => Answer::AcquireAll(self.acquire_all(requests, now)),
@@ -399,7 +398,6 @@ impl Reference {
         self.settle(key, now);
         let mut records = self.holders(key);
         records.retain(|record| id.is_none_or(|id| record.request.id == *id));
-        records.sort_by_key(|record| self.observed_at(&record.request.id));
         for record in &records {
             if let Some(index) = self.find_live(&record.request.ticket()) {
                 self.end(index, EndReason::ForceReleased, cause, now);
