@@ -205,8 +205,16 @@ pub(crate) async fn transfer(
     let to = body.transferee()?;
     let grant = grant(&app, id, params.key, body.token).await?;
     let owner = to.owner.clone();
+    let actor = match body.actor {
+        Some(actor) => actor,
+        // Whoever shows the token speaks for the owner.
+        None => match find(&app, &grant.id).await {
+            Ok(Some((_, RequestState::Held(record)))) => record.owner().to_string(),
+            _ => String::new(),
+        },
+    };
     let record = app.backend.transfer(&grant, to).await?;
-    let cause = Cause { actor: body.actor.unwrap_or_default(), reason: format!("to {owner}") };
+    let cause = Cause { actor, reason: format!("to {owner}") };
     audit("transfer", &grant.key, &cause, peer, 1);
     app.waits.told_held(&record.request.id);
     Ok(Answer(HeldReply::from(&record)))

@@ -15,7 +15,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::auth::audit;
 use crate::body::{Id, Json, Params};
+use crate::connection::Peer;
 use crate::limits::Slot;
 use crate::problem::Refusal;
 
@@ -143,13 +145,20 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Id(id): Id,
     Params(params): Params<CancelParams>,
+    peer: Peer,
 ) -> Result<Answer<CancelReply>, Refusal> {
     let ticket = ticket(&app, id, params.key).await?.map_err(|id| unknown(&id))?;
     let cause = cause(params.actor, params.reason)?;
     let reason = params.end_reason.unwrap_or(EndReason::Cancelled);
-    let outcome = app.backend.cancel(&ticket, params.generation, reason, cause).await;
+    let outcome = app.backend.cancel(&ticket, params.generation, reason, cause.clone()).await;
     match outcome? {
-        CancelOutcome::Cancelled => Ok(Answer(CancelReply::Cancelled { request_id: ticket.id })),
+        CancelOutcome::Cancelled => {
+            // Who leaves a line by itself names nobody.
+            if !cause.actor.is_empty() {
+                audit("cancel", &format_args!("{} of {}", ticket.id, ticket.key), &cause, peer, 1);
+            }
+            Ok(Answer(CancelReply::Cancelled { request_id: ticket.id }))
+        }
         CancelOutcome::Finished(ended) => Ok(Answer(CancelReply::Finished(FinishedView {
             request_id: ticket.id,
             key: ticket.key,

@@ -20,8 +20,9 @@ use crate::watched_file::WatchedFile;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Without arguments: the embedded store in ./enhanced-locks-data, listening on 127.0.0.1:4141 for this machine only.
-SIGTERM and SIGINT stop it in good order, a second one at once. The configuration
-is read again when its file changes, and on SIGHUP.")]
+SIGTERM and SIGINT stop it in good order: calls under way are finished, then it exits with 0. A second one stops it
+at once, with 128+N for signal N; what was acknowledged is safe all the same. The configuration is read again when its
+file changes, and on SIGHUP.")]
 pub(crate) struct ServeArgs {
     /// Where settings come from.
     #[command(flatten)]
@@ -99,7 +100,12 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> Result<(), Failure>
                         tracing::info!("stopping; a second signal stops at once");
                         let _ = stop.send(());
                     }
-                    None => return Err(Failure::silent(killed_by(received.signal))),
+                    None => {
+                        let code = killed_by(received.signal);
+                        return Err(Failure::new("stopped at once by a second signal, with calls under way")
+                            .hint("what was acknowledged is safe; the other calls are answered when asked again")
+                            .code(code));
+                    }
                 },
                 _ => {}
             },

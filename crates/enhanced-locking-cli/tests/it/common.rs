@@ -21,6 +21,8 @@ pub(crate) struct Service {
     pub(crate) url: String,
     child: Option<Child>,
     arguments: Vec<String>,
+    /// Shell commands before it is started.
+    before: &'static str,
 }
 
 impl Service {
@@ -31,9 +33,14 @@ impl Service {
 
     /// Starts one with more arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_after("", arguments)
+    }
+
+    /// Starts one from a shell that does something before.
+    pub(crate) fn start_after(before: &'static str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        let mut service = Self { directory, url: String::new(), child: None, arguments };
+        let mut service = Self { directory, url: String::new(), child: None, arguments, before };
         service.launch("127.0.0.1:0");
         service
     }
@@ -42,7 +49,11 @@ impl Service {
         let ready = self.ready_file();
         let _ = std::fs::remove_file(&ready);
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!("{}; exec \"$0\" \"$@\"", if self.before.is_empty() { ":" } else { self.before }));
+        command.arg(program());
         command.args(["serve", "--listen", listen, "--data-dir"]).arg(self.directory.path().join("data"));
         command.arg("--ready-file").arg(&ready).args(&self.arguments);
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

@@ -96,3 +96,42 @@ fn a_process_that_was_frozen_for_longer_than_its_lease_does_not_go_on() {
     run.signal(rustix::process::Signal::CONT);
     run.end().expect_code(76);
 }
+
+#[test]
+fn a_waiter_that_was_frozen_when_its_turn_came_joins_the_line_again() {
+    let service = Service::start_with(&["--set", "locks.claim-window=200ms"]);
+    service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    let run = service.spawn(&["run", "-k", "a", "--lease", "1s", "--", "echo", "got it"]);
+    service.until_waiting(1);
+    run.signal(rustix::process::Signal::STOP);
+    service.run(&["unlock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    // Its turn comes and goes: unclaimed, or claimed by a call that was under way and never renewed.
+    service.until_held(0);
+    service.until_waiting(0);
+    service.run(&["lock", "-k", "a", "--owner", "another"]).expect_code(0);
+    run.signal(rustix::process::Signal::CONT);
+    service.until_waiting(1);
+    service.run(&["unlock", "-k", "a", "--owner", "another"]).expect_code(0);
+    let done = run.end().expect_code(0);
+    assert_eq!(done.out, "got it\n");
+    let told: Vec<_> = done.err.lines().filter(|line| line.contains("joining again as")).collect();
+    assert!(told.len() == 1 && told[0].contains("lost the place in line: it"), "{}", done.err);
+}
+
+#[test]
+fn a_waiter_that_was_frozen_for_longer_than_it_wanted_to_wait_gives_up() {
+    let service = Service::start_with(&["--set", "locks.claim-window=200ms"]);
+    service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    let arguments = ["run", "-k", "a", "--lease", "1s", "--wait", "3s", "--", "touch", "started"];
+    let run = service.spawn(&arguments);
+    service.until_waiting(1);
+    run.signal(rustix::process::Signal::STOP);
+    service.run(&["unlock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    service.until_held(0);
+    service.run(&["lock", "-k", "a", "--owner", "another"]).expect_code(0);
+    run.signal(rustix::process::Signal::CONT);
+    // The second place counts what was waited in the first one.
+    run.end().expect_code(75);
+    service.until_waiting(0);
+    assert!(!service.path("started").exists());
+}

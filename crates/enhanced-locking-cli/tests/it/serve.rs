@@ -1,4 +1,6 @@
 //! `enhanced-locks serve` as a process: starting, stopping, reloading, refusing; and `demo`, `config`, help.
+use std::io::{Read, Write};
+
 use crate::common::{Done, Service, bare, until};
 use rustix::process::Signal;
 
@@ -11,6 +13,94 @@ fn it_stops_in_good_order_and_takes_its_ready_file_with_it() {
         assert_eq!(service.ended(), 0);
         assert!(!service.ready_file().exists());
     }
+}
+
+#[test]
+fn a_second_signal_stops_it_at_once_with_calls_under_way() {
+    let mut service = Service::start_with(&["--set", "server.shutdown-grace=10m"]);
+    // A call that never sends the body it announced.
+    let mut call = std::net::TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
+    let head = "POST /api/enhanced-locks/locks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                Content-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    call.write_all(head.as_bytes()).unwrap();
+    // The service asks for the body: it works on the call now.
+    let mut asked = [0; 12];
+    call.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    let log = || std::fs::read_to_string(service.log()).unwrap();
+    service.signal(Signal::TERM);
+    until("it drains", || log().contains("a second signal stops at once"));
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended(), 143);
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    assert!(log.contains("stopped at once by a second signal"), "{log}");
+    assert!(!service.ready_file().exists());
+    service.restart();
+    service.run(&["health"]).expect_code(0);
+}
+
+#[test]
+fn it_takes_as_many_open_files_as_it_may() {
+    let service = Service::start_after("ulimit -Sn 64", &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.pid().as_raw_pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(numbers.len() == 2 && numbers[0] == numbers[1] && numbers[0] > 200, "{line}");
+    let address = service.url.trim_start_matches("http://");
+    let mut clients: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        client.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+}
+
+#[test]
+fn the_log_says_who_took_what_away_and_why_even_when_it_is_to_be_short() {
+    let service = Service::start_with(&["--set", "log.level=error", "--set", "log.format=json"]);
+    let lock = |key: &str, owner: &str| {
+        service.run(&["lock", "-k", key, "--owner", owner]).expect_code(0);
+    };
+    lock("a", "ann");
+    service.run(&["force-unlock", "a", "--reason", "stuck since noon", "--actor", "olga"]).expect_code(0);
+    lock("b", "ben");
+    service.run(&["transfer", "-k", "b", "--owner", "ben", "--to", "cleo"]).expect_code(0);
+    lock("c", "dan");
+    lock("d", "dan");
+    service.run(&["unlock", "--all", "--owner", "dan"]).expect_code(0);
+    // Who releases its own lock takes nothing away.
+    service.run(&["unlock", "-k", "b", "--owner", "cleo"]).expect_code(0);
+    let log = std::fs::read_to_string(service.log()).unwrap();
+    let told: Vec<_> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|line| line["target"] == "audit")
+        .map(|line| {
+            let fields = &line["fields"];
+            let word = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+            assert!(word("peer").starts_with("127.0.0.1:"), "{fields}");
+            (
+                word("action"),
+                word("what"),
+                word("actor"),
+                word("reason"),
+                fields["affected"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let line = |action: &str, what: &str, actor: &str, reason: &str, affected: u64| {
+        (action.to_owned(), what.to_owned(), actor.to_owned(), reason.to_owned(), affected)
+    };
+    assert_eq!(
+        told,
+        [
+            line("force-release", "a", "olga", "stuck since noon", 1),
+            line("transfer", "b", "ben", "to cleo", 1),
+            line("release-by-owner", "dan", "dan", "unlock --all", 2),
+        ],
+        "{log}"
+    );
 }
 
 #[test]
