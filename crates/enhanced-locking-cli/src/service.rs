@@ -171,12 +171,15 @@ fn server_config(settings: &Settings) -> ServerConfig {
         listen: server.listen,
         max_body_bytes: usize::try_from(server.max_body.bytes()).unwrap_or(usize::MAX),
         max_in_flight: server.max_requests_in_flight,
+        max_waiting: server.max_waiting_requests,
+        max_connections: server.max_connections,
+        read_timeout: server.read_timeout,
+        longest_wait: server.longest_wait,
         shutdown_grace: server.shutdown_grace,
         // Two of them may get lost before a place does.
         touch_interval: settings.locks.keep_alive / 3,
         auth_token: server.auth_token.as_ref().map(|token| AuthToken::new(token.expose())),
         default_lease: Lease::For(settings.locks.default_lease),
-        ..ServerConfig::default()
     }
 }
 
@@ -267,6 +270,21 @@ mod tests {
         let policy = policy(&settings("{limits: {waiters-per-key: 7}, locks: {keep-alive: 12s}}"));
         assert_eq!(policy.limits.waiters_per_key, 7);
         assert_eq!(policy.timing.keep_alive, Duration::from_secs(12));
+    }
+
+    #[test]
+    fn what_the_service_takes_at_once_can_be_set_and_is_otherwise_as_the_library_has_it() {
+        let config = server_config(&settings(
+            "{server: {max-waiting-requests: 3, max-connections: 4, read-timeout: 5s, longest-wait: 6s}}",
+        ));
+        assert_eq!((config.max_waiting, config.max_connections), (3, 4));
+        assert_eq!(
+            (config.read_timeout, config.longest_wait),
+            (Duration::from_secs(5), Duration::from_secs(6))
+        );
+        let (ours, theirs) = (server_config(&settings("{}")), ServerConfig::default());
+        assert_eq!((ours.max_waiting, ours.max_connections), (theirs.max_waiting, theirs.max_connections));
+        assert_eq!((ours.read_timeout, ours.longest_wait), (theirs.read_timeout, theirs.longest_wait));
     }
 
     #[tokio::test]

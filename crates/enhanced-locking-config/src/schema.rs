@@ -271,6 +271,14 @@ keys! {
         "The largest request body.";
     "server.max-requests-in-flight" => server.max_requests_in_flight, integer(1, 1_000_000), Some("10000"), Restart,
         "Requests worked on at once; more are refused.";
+    "server.max-waiting-requests" => server.max_waiting_requests, integer(1, 1_000_000), Some("10000"), Restart,
+        "Requests that wait for a lock or read events at once, counted apart; more are refused.";
+    "server.max-connections" => server.max_connections, integer(1, 1_000_000), Some("12000"), Restart,
+        "Connections open at once; further ones wait until one closes. Each needs an open file.";
+    "server.read-timeout" => server.read_timeout, duration(100, HOUR_MS), Some("1m"), Restart,
+        "How long a client may take to send a request, or leave its connection idle.";
+    "server.longest-wait" => server.longest_wait, duration(1000, DAY_MS), Some("1h"), Restart,
+        "The longest one request may wait for a lock before it is answered; clients ask again.";
     "server.shutdown-grace" => server.shutdown_grace, duration(0, HOUR_MS), Some("10s"), Restart,
         "How long open requests may still take when the service stops.";
     "server.insecure-listen" => server.insecure_listen, Rule::Switch, Some("false"), Restart,

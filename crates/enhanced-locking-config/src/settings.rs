@@ -214,6 +214,14 @@ pub struct ServerSettings {
     pub max_body: ByteSize,
     /// `server.max-requests-in-flight`.
     pub max_requests_in_flight: usize,
+    /// `server.max-waiting-requests`.
+    pub max_waiting_requests: usize,
+    /// `server.max-connections`.
+    pub max_connections: usize,
+    /// `server.read-timeout`.
+    pub read_timeout: Duration,
+    /// `server.longest-wait`.
+    pub longest_wait: Duration,
     /// `server.shutdown-grace`.
     pub shutdown_grace: Duration,
     /// `server.insecure-listen`.
@@ -342,6 +350,10 @@ impl Settings {
                 auth_token_file: None,
                 max_body: ByteSize::default(),
                 max_requests_in_flight: 0,
+                max_waiting_requests: 0,
+                max_connections: 0,
+                read_timeout: zero,
+                longest_wait: zero,
                 shutdown_grace: zero,
                 insecure_listen: false,
             },
