@@ -6,6 +6,7 @@
 //! * [`strategy`]: random command scripts, replayed on any backend and compared step by step.
 //! * [`invariants`]: the invariants of design §3 as predicates with stable names, LK-1 and on.
 //! * [`history`]: records concurrent runs and checks them after the fact, linearizability included.
+//! * `redis`: real Redis servers for tests, in the cargo feature of that name.
 //! * [`clock`] and [`faults`]: a clock on tokio's time and a backend that loses requests and replies.
 //!
 //! It depends on the foundation only, so that neither the suite nor the reference can share a defect with the table.
@@ -21,5 +22,7 @@ pub mod conformance;
 pub mod faults;
 pub mod history;
 pub mod invariants;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod reference;
 pub mod strategy;
