@@ -28,6 +28,9 @@ macro_rules! __conformance_list {
                 an_empty_batch_is_held
                 locks_of_a_batch_live_on_their_own
                 a_batch_frees_what_has_expired_first
+                a_batch_gives_no_second_place_to_an_owner_that_waits
+                a_blocked_key_of_a_batch_names_at_most_sixteen_holders
+                a_retry_fails_a_batch_once_it_is_over
             }
             cancellation {
                 a_waiting_request_leaves_the_line
@@ -55,6 +58,12 @@ macro_rules! __conformance_list {
                 an_unclaimed_grant_can_be_released
                 a_grant_nobody_wants_is_freed
                 absent_waiters_are_tried_one_after_another
+                the_window_to_claim_ends_with_the_greatest_age
+                a_claim_does_not_start_the_greatest_age_anew
+                the_greatest_age_begins_with_the_grant
+                a_renewal_that_claims_can_change_the_lease
+                asking_under_another_id_claims_the_grant
+                a_batch_claims_the_grant
             }
             clearing {
                 an_owner_loses_all_locks_and_places
@@ -66,6 +75,8 @@ macro_rules! __conformance_list {
                 clearing_nothing_changes_nothing
                 clearing_tells_who_and_why
                 after_a_transfer_the_lock_is_cleared_with_its_new_pull
+                locks_and_places_are_cleared_in_the_order_of_keys
+                all_of_a_pull_ends_before_anything_is_handed_on
             }
             durability {
                 holders_survive_a_restart_with_their_tokens
@@ -78,6 +89,7 @@ macro_rules! __conformance_list {
                 claims_and_places_begin_anew_after_a_restart
                 a_restart_does_not_lengthen_a_wait
                 a_store_can_be_opened_many_times
+                a_hand_off_that_a_sweep_began_is_made_after_a_restart
             }
             edges {
                 a_waiter_waits_for_the_holder
@@ -139,6 +151,7 @@ macro_rules! __conformance_list {
                 all_holders_are_forced_out_without_a_name
                 forcing_a_free_key_takes_nothing
                 forcing_somebody_else_takes_nothing
+                holders_are_forced_out_in_the_order_of_their_ids
             }
             idempotency {
                 a_retry_of_a_granted_request_gets_the_same_grant
@@ -153,6 +166,9 @@ macro_rules! __conformance_list {
                 a_waiter_has_nothing_to_release
                 a_second_cancel_finds_the_first
                 the_oldest_end_is_forgotten_first
+                a_retry_with_other_details_is_the_same_request
+                an_id_counts_before_what_the_owner_has
+                a_cancel_of_what_ended_finds_its_end_with_any_generation
             }
             leases {
                 a_lease_runs_out_at_its_deadline_and_not_before
@@ -168,6 +184,7 @@ macro_rules! __conformance_list {
                 no_renewals_have_no_answers
                 whoever_asks_finds_an_expired_lock_handed_on
                 reading_does_not_end_an_expired_lock
+                renewing_a_sticky_lock_gives_it_no_lease
             }
             limits {
                 a_line_has_a_greatest_length
@@ -200,6 +217,7 @@ macro_rules! __conformance_list {
                 only_lines_somebody_stands_in_are_listed
                 lines_come_in_pages_and_by_prefix
                 a_resource_shows_the_head_of_its_line
+                holders_of_one_key_are_listed_in_the_order_of_their_ids
             }
             queueing {
                 waiters_are_served_in_the_order_they_came
@@ -215,6 +233,8 @@ macro_rules! __conformance_list {
                 a_newcomer_does_not_overtake_at_an_expiry
                 joining_again_gives_another_generation
                 an_unknown_request_is_unknown
+                asking_under_another_id_keeps_the_place_as_well
+                who_is_late_and_silent_has_timed_out
             }
             reentry {
                 the_holder_gets_its_own_grant_back
@@ -237,6 +257,18 @@ macro_rules! __conformance_list {
                 a_reader_raised_past_the_writer_is_let_in
                 readers_behind_a_lowered_writer_are_let_in
                 only_waiting_requests_have_a_priority_to_change
+                changing_a_priority_keeps_no_place
+                who_is_let_in_by_a_priority_has_to_claim
+                a_changed_priority_keeps_time_and_generation
+            }
+            settling {
+                a_force_meets_no_expired_holder
+                a_clearing_meets_no_expired_holder
+                a_cancel_finds_what_was_due_to_be_granted
+                a_priority_finds_what_was_due_to_be_granted
+                everything_that_is_over_ends_before_anybody_is_granted
+                another_key_is_left_alone
+                lists_and_figures_end_nothing
             }
             sharing {
                 shared_owners_hold_together
@@ -264,6 +296,11 @@ macro_rules! __conformance_list {
                 a_sweep_keeps_to_its_budget
                 a_sweep_begins_with_what_ended_first
                 a_renewed_lease_is_not_swept
+                what_is_over_at_once_ends_in_the_order_of_keys_and_ids
+                a_hand_off_ends_nobody_before_its_turn
+                waiters_that_are_over_count_in_the_budget
+                what_a_sweep_leaves_is_handed_on_by_whoever_comes
+                without_a_budget_nothing_is_swept
             }
             tokens {
                 tokens_rise_while_the_clock_stands_still
@@ -291,6 +328,10 @@ macro_rules! __conformance_list {
                 what_is_not_held_cannot_be_transferred
                 a_stale_token_does_not_transfer_on
                 an_expired_lock_cannot_be_transferred
+                an_unclaimed_grant_can_be_transferred
+                a_transfer_starts_the_greatest_age_anew
+                a_waiting_heir_gets_its_own_lease
+                a_lock_that_was_passed_on_and_released_is_not_held
             }
             turns {
                 an_early_end_of_waiting_tells_the_place

@@ -32,6 +32,7 @@ mod cases {
     pub mod queueing;
     pub mod reentry;
     pub mod reprioritise;
+    pub mod settling;
     pub mod sharing;
     pub mod stats;
     pub mod sweeping;

@@ -187,6 +187,13 @@ impl Reference {
         self.held().into_iter().filter(|record| record.request.key == *key).collect()
     }
 
+    /// Those of them that are named to whom they block.
+    pub(super) fn blockers(&self, key: &ResourceKey) -> Vec<LockRecord> {
+        let mut holders = self.holders(key);
+        holders.truncate(QueuePlace::MAX_BLOCKERS);
+        holders
+    }
+
     pub(super) fn find_live(&self, ticket: &Ticket) -> Option<usize> {
         self.entries.iter().position(|entry| entry.request.ticket() == *ticket)
     }
@@ -219,8 +226,6 @@ impl Reference {
     pub(super) fn place(&self, index: usize) -> QueuePlace {
         let entry = &self.entries[index];
         let line = self.line(&entry.request.key);
-        let mut holders = self.holders(&entry.request.key);
-        holders.truncate(QueuePlace::MAX_BLOCKERS);
         let waits = entry.waits();
         QueuePlace {
             request: Arc::clone(&entry.request),
@@ -228,7 +233,7 @@ impl Reference {
             depth: line.len(),
             enqueued_at: waits.map_or(Timestamp::ZERO, |waits| waits.enqueued_at),
             gives_up_at: waits.and_then(|waits| waits.gives_up_at),
-            holders,
+            holders: self.blockers(&entry.request.key),
             generation: waits.map_or(0, |waits| waits.sequence),
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BatchOutcome, CancelOutcome, Cause, Cleared, EndReason,
-    Ended, EventKind, Grant, Lease, LockRecord, NotHeld, OwnerId, Priority, QueuePlace, ReleaseOutcome,
-    Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket, Timestamp,
-    TransferError, Transferee, Wait,
+    Ended, EventKind, Grant, Lease, LockRecord, NotHeld, OwnerId, Priority, ReleaseOutcome, Renewal,
+    ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Ticket, Timestamp, TransferError,
+    Transferee, Wait,
 };
 
 use super::entry::{Entry, State, Waits, covers, expiry, rank};
@@ -59,9 +59,7 @@ impl Reference {
             return Ok(AcquireOutcome::Held(self.grant_at_once(request, now)));
         }
         if request.wait == Wait::No {
-            let mut holders = self.holders(key);
-            holders.truncate(QueuePlace::MAX_BLOCKERS);
-            return Ok(AcquireOutcome::Busy(holders));
+            return Ok(AcquireOutcome::Busy(self.blockers(key)));
         }
         self.check_line(request)?;
         self.last_sequence += 1;
@@ -112,7 +110,7 @@ impl Reference {
             match self.own(request)? {
                 Some(index) if self.entries[index].holds().is_some() => {}
                 None if self.is_free_for(request, now) => new += 1,
-                _ => blocked.push((request.id.clone(), self.holders(&request.key))),
+                _ => blocked.push((request.id.clone(), self.blockers(&request.key))),
             }
         }
         if !blocked.is_empty() {

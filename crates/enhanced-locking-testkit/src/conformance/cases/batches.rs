@@ -1,8 +1,10 @@
 //! Cases about taking several locks at once: all or nothing.
 
-use enhanced_locking_foundation::{AcquireError, AcquireRequest, BatchOutcome, LockRecord, RequestId};
+use enhanced_locking_foundation::{
+    AcquireError, AcquireRequest, BatchOutcome, LockRecord, Priority, QueuePlace, RequestId,
+};
 
-use crate::conformance::{Bench, Fixture, ask, fail, leased};
+use crate::conformance::{Bench, Fixture, ask, fail, leased, secs};
 
 async fn all(t: &Bench<'_>, requests: &[AcquireRequest]) -> Result<BatchOutcome, AcquireError> {
     t.store.acquire_all(requests.to_vec()).await
@@ -84,7 +86,7 @@ pub async fn a_batch_has_a_greatest_size(f: &dyn Fixture) {
     all_held(&t, &batch(&t, &["k1", "k2"])).await;
     let requests = batch(&t, &["k3", "k4", "k5"]);
     match all_refused(&t, &requests).await {
-        AcquireError::LimitReached { limit, .. } => assert_eq!(limit, 2),
+        AcquireError::LimitReached { what, limit } => assert_eq!((what, limit), ("locks in one batch", 2)),
         other => fail(format_args!("{other:?}")),
     }
     assert_eq!(t.view(&requests[0].key).await, None);
@@ -170,6 +172,45 @@ pub async fn a_batch_frees_what_has_expired_first(f: &dyn Fixture) {
     let t = Bench::open(f).await;
     let requests = batch(&t, &["k1", "k2"]);
     t.held(&leased(&requests[0].key, "b")).await;
-    t.advance(crate::conformance::secs(30)).await;
+    t.advance(secs(30)).await;
     all_held(&t, &requests).await;
+}
+
+pub async fn a_batch_gives_no_second_place_to_an_owner_that_waits(f: &dyn Fixture) {
+    let t = Bench::with(f, |policy| policy.credits = [0, 10, 30, 60, 120].map(secs)).await;
+    let key = t.key("k");
+    let reader = t.held(&ask(&key, "b").shared()).await;
+    let waiting = ask(&key, "a");
+    t.queued(&waiting).await;
+    // Shared gets along with the holder, and so important a request ranks before its owner's own that waits.
+    let request = ask(&key, "a").shared().priority(Priority::Emergency);
+    assert_eq!(all_busy(&t, std::slice::from_ref(&request)).await, [(request.id, vec![reader])]);
+    t.waits(&waiting).await;
+    assert_eq!(t.holders(&key).await, ["b"]);
+}
+
+pub async fn a_blocked_key_of_a_batch_names_at_most_sixteen_holders(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    for i in 0..=QueuePlace::MAX_BLOCKERS {
+        t.held(&ask(&key, &format!("reader-{i}")).shared()).await;
+    }
+    let blocked = all_busy(&t, &[ask(&key, "a")]).await;
+    assert_eq!(blocked[0].1.len(), QueuePlace::MAX_BLOCKERS);
+}
+
+pub async fn a_retry_fails_a_batch_once_it_is_over(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let requests = batch(&t, &["k1", "k2"]);
+    let records = all_held(&t, &requests).await;
+    t.release(&records[0]).await;
+    let mark = t.mark().await;
+    match all_refused(&t, &requests).await {
+        AcquireError::Finished { id, ended } => {
+            assert_eq!((id, ended.token), (requests[0].id.clone(), Some(records[0].token)));
+        }
+        other => fail(format_args!("{other:?}")),
+    }
+    assert!(t.story(&mark).await.is_empty(), "nothing changed");
+    assert_eq!(t.holders(&requests[1].key).await, ["a"], "what it still holds stays");
 }

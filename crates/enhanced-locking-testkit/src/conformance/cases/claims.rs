@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use enhanced_locking_foundation::{AcquireRequest, EndReason, LockRecord, ResourceKey};
+use enhanced_locking_foundation::{AcquireRequest, BatchOutcome, EndReason, LockRecord, ResourceKey};
 
-use crate::conformance::{Bench, Fixture, ask, leased, secs};
+use crate::conformance::{Bench, Fixture, ask, fail, leased, secs};
 
 /// `a` held `key` and released it; `request` was next. What the release said about it.
 async fn granted(t: &Bench<'_>, key: &ResourceKey, request: &AcquireRequest) -> LockRecord {
@@ -137,4 +137,84 @@ pub async fn absent_waiters_are_tried_one_after_another(f: &dyn Fixture) {
     for absent in [first, second] {
         t.ended(&absent, EndReason::Unclaimed).await;
     }
+}
+
+pub async fn the_window_to_claim_ends_with_the_greatest_age(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let request = leased(&key, "b").max_age(secs(2));
+    let record = granted(&t, &key, &request).await;
+    let end = Some(t.now().await.plus(secs(2)));
+    assert_eq!(
+        (record.claim_by, record.expires_at),
+        (end, end),
+        "the window is 5 s, but the lock is over before"
+    );
+    t.advance(secs(2)).await;
+    t.ended(&request, EndReason::Unclaimed).await;
+}
+
+pub async fn a_claim_does_not_start_the_greatest_age_anew(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let request = leased(&key, "b").max_age(secs(31));
+    let record = granted(&t, &key, &request).await;
+    t.advance(secs(4)).await;
+    let claimed = t.holds(&request).await;
+    assert_eq!(claimed.acquired_at, record.acquired_at, "it is held since the hand-off");
+    assert_eq!(
+        claimed.expires_at,
+        Some(record.acquired_at.plus(secs(31))),
+        "not the full lease: it would be too old"
+    );
+}
+
+pub async fn the_greatest_age_begins_with_the_grant(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let holder = t.held(&ask(&key, "a")).await;
+    let request = ask(&key, "b").max_age(secs(50));
+    t.queued(&request).await;
+    t.advance(secs(3600)).await;
+    let record = t.release(&holder).await.remove(0);
+    let now = t.now().await;
+    assert_eq!(
+        (record.acquired_at, record.expires_at),
+        (now, Some(now.plus(secs(50)))),
+        "waiting makes nobody old"
+    );
+}
+
+pub async fn a_renewal_that_claims_can_change_the_lease(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let unclaimed = granted(&t, &key, &leased(&key, "b")).await;
+    let mark = t.mark().await;
+    let record = t.renewed(&unclaimed, Some(secs(90))).await;
+    assert_eq!((record.claim_by, record.expires_at), (None, Some(t.now().await.plus(secs(90)))));
+    assert_eq!(record.request.lease, enhanced_locking_foundation::Lease::For(secs(90)));
+    assert_eq!(t.story(&mark).await, ["claimed b"]);
+}
+
+pub async fn asking_under_another_id_claims_the_grant(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let unclaimed = granted(&t, &key, &leased(&key, "b")).await;
+    let record = t.held(&leased(&key, "b")).await;
+    assert_eq!((record.claim_by, record.token), (None, unclaimed.token), "its owner is there");
+    assert_eq!(record.request.id, unclaimed.request.id);
+}
+
+pub async fn a_batch_claims_the_grant(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let request = leased(&key, "b");
+    let unclaimed = granted(&t, &key, &request).await;
+    let mark = t.mark().await;
+    let records = match t.store.acquire_all(vec![request]).await {
+        Ok(BatchOutcome::Held(records)) => records,
+        other => fail(format_args!("{other:?}")),
+    };
+    assert_eq!((records[0].claim_by, records[0].token), (None, unclaimed.token));
+    assert_eq!(t.story(&mark).await, ["claimed b"]);
 }

@@ -134,3 +134,31 @@ pub async fn after_a_transfer_the_lock_is_cleared_with_its_new_pull(f: &dyn Fixt
     assert_eq!(clear(&t, Selector::Owner(owner("a"))).await, Cleared::default());
     assert_eq!(clear(&t, Selector::Pull(pull("acme/infra", 2))).await.released.len(), 1);
 }
+
+pub async fn locks_and_places_are_cleared_in_the_order_of_keys(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    for key in ["c", "a", "b"] {
+        t.held(&ask(&t.key(key), "holder")).await;
+    }
+    t.held(&ask(&t.key("d"), "a")).await;
+    for key in ["c", "a", "b"] {
+        t.queued(&ask(&t.key(key), "a")).await;
+    }
+    let cleared = clear(&t, Selector::Owner(owner("a"))).await;
+    let keys: Vec<_> = cleared.cancelled.iter().map(|request| request.key.clone()).collect();
+    assert_eq!(keys, ["a", "b", "c"].map(|name| t.key(name)));
+    assert_eq!(cleared.released.len(), 1);
+}
+
+pub async fn all_of_a_pull_ends_before_anything_is_handed_on(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let request = |key: &str, name: &str| ask(&t.key(key), name).pull(pull("acme/infra", 4));
+    t.held(&request("k1", "plan")).await;
+    t.queued(&ask(&t.key("k1"), "x")).await;
+    t.held(&request("k2", "apply")).await;
+    t.queued(&ask(&t.key("k2"), "y")).await;
+    let mark = t.mark().await;
+    clear(&t, Selector::Pull(pull("acme/infra", 4))).await;
+    let story = t.story(&mark).await;
+    assert_eq!(story, ["owner_gone plan", "owner_gone apply", "granted x", "granted y"]);
+}

@@ -1,6 +1,6 @@
 //! Cases about closing a durable store and opening it again: nothing acknowledged is lost, nobody is hurt by the pause.
 
-use enhanced_locking_foundation::{EndReason, EventKind, RequestState, Wait};
+use enhanced_locking_foundation::{EndReason, EventKind, Lease, RequestState, Wait};
 
 use crate::conformance::{Bench, Fixture, ask, leased, secs};
 
@@ -161,4 +161,21 @@ pub async fn a_store_can_be_opened_many_times(f: &dyn Fixture) {
         }
         assert_eq!(t.holders(&t.key("k")).await, names);
     }
+}
+
+pub async fn a_hand_off_that_a_sweep_began_is_made_after_a_restart(f: &dyn Fixture) {
+    let mut t = Bench::open(f).await;
+    let key = t.key("k");
+    t.held(&leased(&key, "a").lease(Lease::For(secs(10)))).await;
+    let silent = leased(&key, "b");
+    t.queued(&silent).await;
+    t.advance(secs(60)).await;
+    // The budget ends between the holder and the silent waiter, which is over as well. Its keep-alive begins anew.
+    assert_eq!(t.store.sweep(1).await.map(|outcome| outcome.ended).ok(), Some(1));
+    let mark = t.mark().await;
+    if !t.reopen().await {
+        return;
+    }
+    assert_eq!(t.story(&mark).await, ["resumed", "granted b"], "nobody waits who could hold");
+    t.holds(&silent).await;
 }

@@ -84,3 +84,18 @@ pub async fn forcing_somebody_else_takes_nothing(f: &dyn Fixture) {
     }
     assert_eq!((t.holders(&key).await, t.waiting(&key).await), (vec!["a".into()], vec!["b".into()]));
 }
+
+pub async fn holders_are_forced_out_in_the_order_of_their_ids(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let mut records = Vec::new();
+    // The id begins with the name.
+    for name in ["c", "a", "d", "b"] {
+        records.push(t.held(&ask(&key, name).shared()).await);
+    }
+    t.release(&records[1]).await;
+    let mark = t.mark().await;
+    let forced = force(&t, &key, None).await;
+    assert_eq!(forced.iter().map(|record| record.owner().as_str()).collect::<Vec<_>>(), ["b", "c", "d"]);
+    assert_eq!(t.story(&mark).await, ["force_released b", "force_released c", "force_released d"]);
+}

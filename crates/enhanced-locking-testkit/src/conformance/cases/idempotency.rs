@@ -1,10 +1,11 @@
 //! Cases about doing things twice: the same answer, no second change (invariant 5).
 
 use enhanced_locking_foundation::{
-    AcquireError, CancelOutcome, EndReason, FencingToken, Grant, ReleaseError, ReleaseOutcome, RequestState,
+    AcquireError, CancelOutcome, EndReason, FencingToken, Grant, Lease, Priority, ReleaseError,
+    ReleaseOutcome, RequestState, Wait,
 };
 
-use crate::conformance::{Bench, Fixture, ask, fail};
+use crate::conformance::{Bench, Fixture, ask, fail, leased};
 
 pub async fn a_retry_of_a_granted_request_gets_the_same_grant(f: &dyn Fixture) {
     let t = Bench::open(f).await;
@@ -144,4 +145,45 @@ pub async fn the_oldest_end_is_forgotten_first(f: &dyn Fixture) {
     assert_eq!((error.ended, error.current), (None, None));
     t.ended(&requests[1], EndReason::Released).await;
     t.ended(&requests[2], EndReason::Released).await;
+}
+
+pub async fn a_retry_with_other_details_is_the_same_request(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let holder = leased(&key, "a");
+    let record = t.held(&holder).await;
+    let other = holder.clone().lease(Lease::Sticky).priority(Priority::High).wait(Wait::No).user("Ann");
+    assert_eq!(t.held(&other).await, record, "id, key, owner and mode make a request");
+    let waiter = ask(&key, "b");
+    t.queued(&waiter).await;
+    let place = t.queued(&waiter.clone().priority(Priority::Low).wait(Wait::No)).await;
+    assert_eq!(*place.request, waiter, "not even one that may not wait is sent away");
+}
+
+pub async fn an_id_counts_before_what_the_owner_has(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let gone = ask(&key, "a");
+    let record = t.held(&gone).await;
+    t.release(&record).await;
+    let holder = ask(&key, "a");
+    t.held(&holder).await;
+    t.queued(&ask(&key, "b")).await;
+    t.over(&gone).await;
+    t.over(&ask(&key, "b").id(gone.id)).await;
+    let error = t.refused(&ask(&key, "b").id(holder.id)).await;
+    assert!(matches!(error, AcquireError::IdReused { .. }), "neither gets its own entry: {error:?}");
+}
+
+pub async fn a_cancel_of_what_ended_finds_its_end_with_any_generation(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let request = ask(&t.key("k"), "a");
+    let record = t.held(&request).await;
+    t.release(&record).await;
+    match t.cancel_generation(&request, Some(1)).await {
+        CancelOutcome::Finished(ended) => {
+            assert_eq!((ended.reason, ended.token), (EndReason::Released, Some(record.token)));
+        }
+        other => fail(format_args!("{other:?}")),
+    }
 }

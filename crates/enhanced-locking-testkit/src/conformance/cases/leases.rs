@@ -158,3 +158,13 @@ pub async fn reading_does_not_end_an_expired_lock(f: &dyn Fixture) {
     assert_eq!(found, Some((key, RequestState::Held(record))));
     assert!(t.story(&mark).await.is_empty(), "reads change nothing");
 }
+
+pub async fn renewing_a_sticky_lock_gives_it_no_lease(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let record = t.held(&ask(&t.key("k"), "a")).await;
+    let mark = t.mark().await;
+    assert_eq!(t.renewed(&record, Some(secs(5))).await, record);
+    assert!(t.story(&mark).await.is_empty(), "nothing changed");
+    t.advance(secs(3600)).await;
+    t.renewed(&record, None).await;
+}

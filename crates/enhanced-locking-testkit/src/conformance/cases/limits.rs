@@ -76,7 +76,7 @@ pub async fn so_many_are_held_in_all(f: &dyn Fixture) {
     t.held(&own).await;
     let third = ask(&t.key("k3"), "a");
     match t.refused(&third).await {
-        AcquireError::LimitReached { limit, .. } => assert_eq!(limit, 2),
+        AcquireError::LimitReached { what, limit } => assert_eq!((what, limit), ("locks", 2)),
         error => fail(format_args!("{error:?}")),
     }
     t.held(&own).await;

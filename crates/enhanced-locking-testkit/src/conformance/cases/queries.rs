@@ -220,3 +220,16 @@ pub async fn a_resource_shows_the_head_of_its_line(f: &dyn Fixture) {
         Some((2, 0))
     );
 }
+
+pub async fn holders_of_one_key_are_listed_in_the_order_of_their_ids(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    // The id begins with the name.
+    for name in ["c", "a", "d", "b"] {
+        t.held(&ask(&key, name).shared()).await;
+    }
+    for limit in [0, 1, 3] {
+        let all = pages(&t, LockQuery { limit, ..LockQuery::default() }).await.concat();
+        assert_eq!(all, ["k a", "k b", "k c", "k d"], "limit {limit}");
+    }
+}

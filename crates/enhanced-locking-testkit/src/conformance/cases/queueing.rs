@@ -175,3 +175,28 @@ pub async fn an_unknown_request_is_unknown(f: &dyn Fixture) {
     let t = Bench::open(f).await;
     assert_eq!(t.look(&ask(&t.key("k"), "a")).await, RequestState::Unknown);
 }
+
+pub async fn asking_under_another_id_keeps_the_place_as_well(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    t.held(&ask(&key, "a")).await;
+    let request = leased(&key, "b");
+    t.queued(&request).await;
+    t.advance(secs(20)).await;
+    t.queued(&leased(&key, "b")).await;
+    t.advance(secs(20)).await;
+    t.waits(&request).await;
+}
+
+pub async fn who_is_late_and_silent_has_timed_out(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    t.held(&ask(&key, "a")).await;
+    let both = leased(&key, "b").wait(Wait::AtMost(secs(40)));
+    let silent = leased(&key, "c").wait(Wait::AtMost(secs(80)));
+    t.queued(&both).await;
+    t.queued(&silent).await;
+    t.advance(secs(50)).await;
+    t.ended(&both, EndReason::TimedOut).await;
+    t.ended(&silent, EndReason::Abandoned).await;
+}

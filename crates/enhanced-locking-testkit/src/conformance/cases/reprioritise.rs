@@ -1,9 +1,11 @@
 //! Cases about changing the priority of a waiting request.
 
 use enhanced_locking_foundation::Priority::{Critical, Emergency, High, Low, Normal};
-use enhanced_locking_foundation::{AcquireRequest, EventKind, Priority, ReprioritiseError, RequestState};
+use enhanced_locking_foundation::{
+    AcquireRequest, EndReason, EventKind, Priority, ReprioritiseError, RequestState, Wait,
+};
 
-use crate::conformance::{Bench, Fixture, FixturePolicy, ask, fail, secs};
+use crate::conformance::{Bench, Fixture, FixturePolicy, ask, fail, leased, secs};
 
 fn credits(policy: &mut FixturePolicy) {
     policy.credits = [0, 10, 30, 60, 120].map(secs);
@@ -142,4 +144,53 @@ pub async fn only_waiting_requests_have_a_priority_to_change(f: &dyn Fixture) {
         let answer = t.store.reprioritise(&request.ticket(), High).await;
         assert!(matches!(answer, Err(ReprioritiseError::NotQueued)), "{}: {answer:?}", request.owner);
     }
+}
+
+pub async fn changing_a_priority_keeps_no_place(f: &dyn Fixture) {
+    let t = Bench::with(f, credits).await;
+    let key = t.key("k");
+    t.held(&ask(&key, "a")).await;
+    let silent = leased(&key, "b");
+    t.queued(&silent).await;
+    t.advance(secs(20)).await;
+    change(&t, &silent, High).await;
+    t.advance(secs(10)).await;
+    t.ended(&silent, EndReason::Abandoned).await;
+}
+
+pub async fn who_is_let_in_by_a_priority_has_to_claim(f: &dyn Fixture) {
+    let t = Bench::with(f, credits).await;
+    let key = t.key("k");
+    t.held(&ask(&key, "a").shared()).await;
+    t.queued(&ask(&key, "w")).await;
+    let reader = leased(&key, "b").shared();
+    t.queued(&reader).await;
+    let mark = t.mark().await;
+    match change(&t, &reader, Emergency).await {
+        RequestState::Held(record) => assert_eq!(record.claim_by, Some(t.now().await.plus(secs(5)))),
+        other => fail(format_args!("{other:?}\n{}", t.line(&key).await)),
+    }
+    assert_eq!(
+        t.story(&mark).await,
+        ["reprioritised b", "granted b"],
+        "whoever changes it need not be who waits"
+    );
+    t.advance(secs(5)).await;
+    t.ended(&reader, EndReason::Unclaimed).await;
+}
+
+pub async fn a_changed_priority_keeps_time_and_generation(f: &dyn Fixture) {
+    let t = Bench::with(f, credits).await;
+    let key = t.key("k");
+    t.held(&ask(&key, "a")).await;
+    let request = ask(&key, "b").wait(Wait::AtMost(secs(40)));
+    let before = t.queued(&request).await;
+    t.advance(secs(10)).await;
+    change(&t, &request, Low).await;
+    let after = t.waits(&request).await;
+    assert_eq!(
+        (after.enqueued_at, after.gives_up_at, after.generation),
+        (before.enqueued_at, before.gives_up_at, before.generation),
+        "it is the same entry of the line"
+    );
 }

@@ -101,3 +101,75 @@ pub async fn a_renewed_lease_is_not_swept(f: &dyn Fixture) {
     t.advance(secs(20)).await;
     assert_eq!(sweep(&t, 100).await, SweepOutcome { ended: 0, next: renewed.expires_at });
 }
+
+pub async fn what_is_over_at_once_ends_in_the_order_of_keys_and_ids(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    for (key, name) in [("b", "v"), ("a", "z"), ("a/1", "w"), ("a", "x"), ("a", "y")] {
+        // The id begins with the name.
+        t.held(&leased(&t.key(key), name).shared()).await;
+    }
+    t.advance(secs(30)).await;
+    let mark = t.mark().await;
+    assert_eq!(sweep(&t, 2).await.ended, 2);
+    assert_eq!(t.story(&mark).await, ["expired x", "expired y"]);
+    assert_eq!(sweep(&t, 100).await, SweepOutcome { ended: 3, next: None });
+    let story = t.story(&mark).await;
+    assert_eq!(story[2..], ["expired z", "expired w", "expired v"], "byte by byte");
+}
+
+pub async fn a_hand_off_ends_nobody_before_its_turn(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let (key, other) = (t.key("k"), t.key("other"));
+    t.held(&leased(&key, "a").lease(Lease::For(secs(10)))).await;
+    t.queued(&ask(&key, "b").wait(Wait::AtMost(secs(30)))).await;
+    t.queued(&ask(&key, "c")).await;
+    t.held(&leased(&other, "d").lease(Lease::For(secs(20)))).await;
+    t.advance(secs(60)).await;
+    let mark = t.mark().await;
+    assert_eq!(sweep(&t, 100).await, SweepOutcome { ended: 3, next: None });
+    assert_eq!(t.story(&mark).await, ["expired a", "expired d", "timed_out b", "granted c"]);
+}
+
+pub async fn waiters_that_are_over_count_in_the_budget(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    t.held(&leased(&key, "a").lease(Lease::For(secs(10)))).await;
+    for name in ["b", "c", "d"] {
+        t.queued(&ask(&key, name).wait(Wait::AtMost(secs(20)))).await;
+    }
+    t.queued(&ask(&key, "e")).await;
+    t.advance(secs(60)).await;
+    let mark = t.mark().await;
+    let now = t.now().await;
+    for want in ["expired a", "timed_out b", "timed_out c"] {
+        let outcome = sweep(&t, 1).await;
+        assert_eq!(outcome.ended, 1);
+        assert!(outcome.next.is_some_and(|next| next <= now), "there is work left: {outcome:?}");
+        assert_eq!(t.story(&mark).await.last().map(String::as_str), Some(want));
+    }
+    assert_eq!(sweep(&t, 1).await, SweepOutcome { ended: 1, next: None });
+    assert_eq!(t.story(&mark).await[3..], ["timed_out d", "granted e"], "the last of them hands on");
+    assert_eq!(t.holders(&key).await, ["e"]);
+}
+
+pub async fn what_a_sweep_leaves_is_handed_on_by_whoever_comes(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    t.held(&leased(&key, "a").lease(Lease::For(secs(10)))).await;
+    t.queued(&ask(&key, "b").wait(Wait::AtMost(secs(20)))).await;
+    let waiter = ask(&key, "c");
+    t.queued(&waiter).await;
+    t.advance(secs(60)).await;
+    assert_eq!(sweep(&t, 1).await.ended, 1);
+    let holders = t.busy(&ask(&key, "newcomer").wait(Wait::No)).await;
+    assert_eq!(holders, [t.holds(&waiter).await], "those in line come first, also now");
+}
+
+pub async fn without_a_budget_nothing_is_swept(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let record = t.held(&leased(&t.key("k"), "a")).await;
+    t.advance(secs(30)).await;
+    let mark = t.mark().await;
+    assert_eq!(sweep(&t, 0).await, SweepOutcome { ended: 0, next: record.expires_at });
+    assert!(t.story(&mark).await.is_empty());
+}

@@ -211,3 +211,47 @@ pub async fn an_expired_lock_cannot_be_transferred(f: &dyn Fixture) {
     let error = no_transfer(&t, &record.grant(), to("b")).await;
     assert_eq!(error.ended.map(|ended| ended.reason), Some(EndReason::Expired));
 }
+
+pub async fn an_unclaimed_grant_can_be_transferred(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let holder = t.held(&ask(&key, "a")).await;
+    t.queued(&leased(&key, "b")).await;
+    let unclaimed = t.release(&holder).await.remove(0);
+    let after = hand(&t, &unclaimed.grant(), to("c")).await;
+    assert_eq!((after.claim_by, after.expires_at), (None, Some(t.now().await.plus(secs(30)))));
+    t.advance(secs(10)).await;
+    assert_eq!(t.holders(&key).await, ["c"], "it was claimed by being transferred");
+    t.renewed(&after, None).await;
+}
+
+pub async fn a_transfer_starts_the_greatest_age_anew(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let before = t.held(&ask(&t.key("k"), "a").max_age(secs(50))).await;
+    t.advance(secs(40)).await;
+    let after = hand(&t, &before.grant(), to("b")).await;
+    let now = t.now().await;
+    assert_eq!((after.acquired_at, after.expires_at), (now, Some(now.plus(secs(50)))));
+}
+
+pub async fn a_waiting_heir_gets_its_own_lease(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let before = t.held(&ask(&key, "a")).await;
+    let heir = leased(&key, "b").lease(enhanced_locking_foundation::Lease::For(secs(77)));
+    t.queued(&heir).await;
+    t.advance(secs(20)).await;
+    let after = hand(&t, &before.grant(), to("b")).await;
+    assert_eq!(after.expires_at, Some(t.now().await.plus(secs(77))));
+}
+
+pub async fn a_lock_that_was_passed_on_and_released_is_not_held(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let key = t.key("k");
+    let before = t.held(&ask(&key, "a")).await;
+    t.queued(&ask(&key, "b")).await;
+    let after = hand(&t, &before.grant(), to("b")).await;
+    t.release(&after).await;
+    let error = no_transfer(&t, &before.grant(), to("b")).await;
+    assert_eq!(error.ended.map(|ended| ended.reason), Some(EndReason::Transferred));
+}
