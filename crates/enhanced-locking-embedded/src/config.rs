@@ -15,6 +15,9 @@ pub struct EmbeddedConfig {
     pub policy: TablePolicy,
     /// Address space for the file at first, in bytes; doubled whenever it is full. Not disk space.
     pub map_size: usize,
+    /// How much the journal may have, in bytes, before it is moved into the data file. More makes commits cheaper and
+    /// opening after a crash slower.
+    pub journal_size: u64,
     /// Server time; `None` for the machine's clock, which is right except in tests.
     pub clock: Option<Arc<dyn Clock>>,
 }
@@ -23,6 +26,12 @@ impl EmbeddedConfig {
     /// The defaults, in a directory.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), policy: TablePolicy::default(), map_size: 1 << 30, clock: None }
+        Self {
+            directory: directory.into(),
+            policy: TablePolicy::default(),
+            map_size: 1 << 30,
+            journal_size: 16 << 20,
+            clock: None,
+        }
     }
 }

@@ -62,11 +62,21 @@ impl Directory {
     pub(crate) fn data_file(&self) -> PathBuf {
         data_file(&self.path)
     }
+
+    /// The file with the commits that are not in the data file yet.
+    pub(crate) fn journal_file(&self) -> PathBuf {
+        journal_file(&self.path)
+    }
 }
 
 /// The data file of a directory.
 pub(crate) fn data_file(directory: &Path) -> PathBuf {
     directory.join("data.mdb")
+}
+
+/// The journal of a directory.
+pub(crate) fn journal_file(directory: &Path) -> PathBuf {
+    directory.join("journal")
 }
 
 /// Makes what was moved into a directory stay there.

@@ -37,7 +37,7 @@ pub struct EmbeddedEngine {
 
 impl EmbeddedEngine {
     pub(crate) fn open(config: EmbeddedConfig) -> Result<Self, OpenError> {
-        let EmbeddedConfig { directory, policy, map_size, clock } = config;
+        let EmbeddedConfig { directory, policy, map_size, journal_size, clock } = config;
         let mut store = Store::open(Directory::take(&directory)?, map_size)?;
         let mut loaded = store.load(policy)?;
         let meta = loaded.table.meta();
@@ -55,7 +55,7 @@ impl EmbeddedEngine {
         // senders would wait for ever; this one drops it, which answers them.
         let (sender, receiver) = unbounded();
         let map = store.map();
-        let mut writer = Writer::new(store, Arc::clone(&shared), receiver);
+        let mut writer = Writer::new(store, Arc::clone(&shared), receiver, journal_size);
         writer.settle_opening()?;
         let writer = writer.spawn().map_err(|e| OpenError::io("starting the writer of", &directory, e))?;
         Ok(Self {
@@ -74,14 +74,13 @@ impl EmbeddedEngine {
     /// # Errors
     /// [`OpenError`] if the copy cannot be written, or there is a store already.
     pub async fn backup(&self, to: &Path) -> Result<(), OpenError> {
-        let (map, to) = (self.map.upgrade(), to.to_owned());
-        let Some(map) = map else {
-            return Err(OpenError::io(
-                "copying",
-                &self.directory,
-                std::io::Error::other("the store is closed"),
-            ));
-        };
+        let closed =
+            || OpenError::io("copying", &self.directory, std::io::Error::other("the store is closed"));
+        let (done, moved) = oneshot::channel();
+        self.jobs.send(Message::Checkpoint(done)).map_err(|_| closed())?;
+        moved.await.map_err(|_| closed())??;
+        let map = self.map.upgrade().ok_or_else(closed)?;
+        let to = to.to_owned();
         let file = data_file(&to);
         let copy = tokio::task::spawn_blocking(move || map.backup(&to));
         copy.await.unwrap_or_else(|e| Err(OpenError::io("copying to", file, std::io::Error::other(e))))

@@ -11,7 +11,7 @@ use heed::{
 use parking_lot::RwLock;
 
 use crate::OpenError;
-use crate::directory::{Directory, data_file, sync_directory};
+use crate::directory::{Directory, data_file, journal_file, sync_directory};
 
 /// One LMDB environment with its unnamed database.
 ///
@@ -25,19 +25,7 @@ pub(crate) struct Map {
     /// Nobody else may have the directory while the file is mapped, be it only for a copy that outlives its store.
     _directory: Arc<Directory>,
     #[cfg(test)]
-    pub(crate) faults: parking_lot::Mutex<std::collections::VecDeque<Fault>>,
-}
-
-/// What goes wrong next.
-#[cfg(test)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A write that does not happen, for want of room.
-    Refused,
-    /// A write that happens, and is reported as failed.
-    Happened,
-    /// A read that fails.
-    Unreadable,
+    pub(crate) faults: crate::faults::Faults,
 }
 
 impl Map {
@@ -62,7 +50,7 @@ impl Map {
                 transactions: RwLock::new(()),
                 _directory: directory,
                 #[cfg(test)]
-                faults: parking_lot::Mutex::default(),
+                faults: crate::faults::Faults::default(),
             }),
             CommitOrAbort::Abort(()) => Err(MdbError::Invalid.into()),
         }
@@ -78,7 +66,7 @@ impl Map {
         f: impl FnOnce(&RoTxn<'_>) -> Result<R, heed::Error>,
     ) -> Result<R, heed::Error> {
         #[cfg(test)]
-        self.fail(&[Fault::Unreadable])?;
+        self.faults.meet(crate::faults::Fault::Unreadable)?;
         let _running = self.transactions.read();
         let txn = self.env.read_txn()?;
         f(&txn)
@@ -90,7 +78,7 @@ impl Map {
         f: impl Fn(&mut RwTxn<'_>) -> Result<R, heed::Error>,
     ) -> Result<R, heed::Error> {
         #[cfg(test)]
-        self.fail(&[Fault::Refused])?;
+        self.faults.meet(crate::faults::Fault::Unmovable)?;
         loop {
             let result = {
                 let _running = self.transactions.read();
@@ -103,11 +91,7 @@ impl Map {
                 Err(heed::Error::Io(e)) if e.raw_os_error() == Some(EIO) => {
                     return Err(heed::Error::Io(self.try_room().err().unwrap_or(e)));
                 }
-                result => {
-                    #[cfg(test)]
-                    self.fail(&[Fault::Happened])?;
-                    return result;
-                }
+                result => return result,
             }
         }
     }
@@ -122,28 +106,20 @@ impl Map {
         tried
     }
 
-    #[cfg(test)]
-    fn fail(&self, here: &[Fault]) -> Result<(), heed::Error> {
-        let mut faults = self.faults.lock();
-        match faults.front() {
-            Some(fault) if here.contains(fault) => {
-                faults.pop_front();
-                Err(heed::Error::Io(std::io::ErrorKind::StorageFull.into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Writes a consistent, compacted copy into another directory, while the store goes on.
     pub(crate) fn backup(&self, to: &Path) -> Result<(), OpenError> {
         std::fs::create_dir_all(to).map_err(|e| OpenError::io("making the directory", to, e))?;
         let file = data_file(to);
-        if file.exists() {
-            return Err(OpenError::Exists { file });
+        for file in [&file, &journal_file(to)] {
+            if file.exists() {
+                return Err(OpenError::Exists { file: file.clone() });
+            }
         }
         // Under another name until it is whole and on disk: a copy that was interrupted is never taken for one.
         let part = to.join("data.mdb.part");
         let copied = self.copy(&part).and_then(|()| {
+            // All there is is in the data file: the journal that goes with it is empty.
+            std::fs::File::create_new(journal_file(to))?.sync_all()?;
             std::fs::rename(&part, &file)?;
             sync_directory(to)
         });

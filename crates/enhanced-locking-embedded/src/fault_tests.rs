@@ -10,7 +10,7 @@ use enhanced_locking_foundation::{
     Timestamp,
 };
 
-use crate::env::Fault;
+use crate::faults::Fault;
 use crate::{EmbeddedBackend, EmbeddedConfig, check, open};
 
 struct Bench {
@@ -28,7 +28,7 @@ impl Bench {
     }
 
     fn plant(&self, faults: &[Fault]) {
-        self.store.engine().map().unwrap().faults.lock().extend(faults);
+        self.store.engine().map().unwrap().faults.plant(faults);
     }
 
     async fn acquire(&self, key: &str, id: &str) -> Result<AcquireOutcome, BackendErrorKind> {
@@ -148,7 +148,7 @@ async fn a_commit_that_failed_and_happened_all_the_same_is_an_unknown_outcome() 
     bench.held("a", "1").await;
     let cursor = bench.store.events_end().await.unwrap();
     bench.clock.advance(Duration::from_secs(1));
-    bench.plant(&[Fault::Happened]);
+    bench.plant(&[Fault::Happened, Fault::Irrevocable]);
     assert_eq!(bench.acquire("b", "2").await, Err(BackendErrorKind::Indeterminate));
     assert_eq!(bench.holders("b").await, ["2"]);
     let told = bench.store.events(&cursor, 10).await.unwrap();
@@ -263,6 +263,41 @@ async fn a_store_that_cannot_be_read_again_is_unusable_and_says_so() {
     assert_eq!(bench.holders("a").await, ["1"]);
     assert_eq!(bench.holders("b").await, [""; 0]);
     bench.restarts_the_same(&["a", "b"]).await;
+}
+
+#[tokio::test]
+async fn a_failed_commit_that_cannot_be_taken_off_the_journal_is_an_unknown_outcome() {
+    let bench = Bench::new();
+    bench.held("a", "1").await;
+    // It is not there now, and may come to be there.
+    bench.plant(&[Fault::Refused, Fault::Irrevocable]);
+    assert_eq!(bench.acquire("b", "2").await, Err(BackendErrorKind::Indeterminate));
+    is_unusable(&bench, BackendErrorKind::Unavailable, "mend the disk and restart the service").await;
+
+    // It is there, but the data file cannot say so.
+    let bench = Bench::new();
+    bench.held("a", "1").await;
+    bench.plant(&[Fault::Happened, Fault::Irrevocable, Fault::Unmovable]);
+    assert_eq!(bench.acquire("b", "2").await, Err(BackendErrorKind::Indeterminate));
+    is_unusable(&bench, BackendErrorKind::Unavailable, "mend the disk and restart the service").await;
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_moved_goes_on_and_is_moved_later() {
+    let bench = Bench::new();
+    bench.held("a", "1").await;
+    let copy = tempfile::tempdir().unwrap();
+    bench.plant(&[Fault::Unmovable]);
+    let refused = bench.store.engine().backup(copy.path()).await.unwrap_err();
+    assert_eq!(refused.kind(), BackendErrorKind::Full);
+    assert_eq!(std::fs::read_dir(copy.path()).unwrap().count(), 0);
+    bench.held("b", "2").await;
+    bench.store.engine().backup(copy.path()).await.unwrap();
+    assert_eq!(check(copy.path()).unwrap().locks, 2);
+    // Closing moves it too; if that fails it stays where it is.
+    bench.held("c", "3").await;
+    bench.plant(&[Fault::Unmovable]);
+    bench.restarts_the_same(&["a", "b", "c"]).await;
 }
 
 #[tokio::test]

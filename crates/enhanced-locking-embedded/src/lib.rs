@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   callers ──► channel ──► writer thread: apply a batch to the table
-//!                              │           commit one transaction (one fsync)
+//!                              │           append one frame to the journal (one sync)
 //!                              │           publish the events
 //!              answers ◄───────┘           answer the batch
 //! ```
 //!
-//! Nothing is acknowledged that is not on disk. Owns files, records and the writer thread; the rules about locks
+//! Nothing is acknowledged that is not on disk. Now and then the journal is moved into the LMDB file and starts over
+//! (`docs/adr/0006`). Owns files, records and the writer thread; the rules about locks
 //! are `enhanced-locking-core`'s, so this store and the one in memory cannot disagree about them.
 //!
 //! Unsafe code: only the calls by which heed opens and resizes a memory map, argued where they stand in `env`.
@@ -19,6 +20,8 @@ mod directory;
 mod engine;
 mod env;
 mod error;
+mod frame;
+mod journal;
 mod load;
 mod log;
 mod meta;
@@ -30,6 +33,8 @@ mod writer;
 
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod faults;
 
 pub use backend::{EmbeddedBackend, open};
 pub use check::{CheckReport, check};

@@ -5,8 +5,9 @@ use enhanced_locking_foundation::{Ended, LockEvent, Ticket};
 use heed::types::Bytes;
 use heed::{Database, RoTxn};
 
+use crate::frame::Changes;
 use crate::log::{Batch, Ends, LOG, Part, Seal, digest};
-use crate::record::{ENTRY, Entry, decode, entry_key};
+use crate::record::{ENTRY, Entry, decode, push_entry_key};
 
 type Tree = Database<'static, Bytes, Bytes>;
 
@@ -20,26 +21,37 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Reads everything.
+    /// Reads everything: what is in the data file, and what the journal changed since.
     ///
     /// # Errors
     /// The first thing that is wrong, and where.
-    pub(crate) fn read(tree: Tree, txn: &RoTxn<'_>) -> Result<Self, String> {
+    pub(crate) fn read(tree: Tree, txn: &RoTxn<'_>, since: &Changes) -> Result<Self, String> {
         let mut records =
             Self { seal: read_seal(tree, txn)?, entries: Vec::new(), events: Vec::new(), ends: Vec::new() };
         let mut found = 0u64;
         for item in tree.prefix_iter(txn, &[ENTRY]).map_err(|e| e.to_string())? {
             let (key, value) = item.map_err(|e| e.to_string())?;
             found = found.wrapping_add(digest(key, value));
-            records.entries.push(read_entry(key, value).map_err(|e| format!("{}: {e}", place(key)))?);
+            if !since.contains_key(key) {
+                records.read_record(key, value)?;
+            }
         }
         for item in tree.prefix_iter(txn, &[LOG]).map_err(|e| e.to_string())? {
             let (key, value) = item.map_err(|e| e.to_string())?;
             found = found.wrapping_add(digest(key, value));
-            records.read_log(key, value).map_err(|e| format!("log record {key:02x?}: {e}"))?;
+            records.read_record(key, value)?;
         }
         if found != records.seal.digest {
-            return Err(format!("its records are not those of its newest commit, {}", records.seal.number));
+            return Err(format!(
+                "its records are not those of its newest checkpoint, {}",
+                records.seal.number
+            ));
+        }
+        // Commits of the journal are newer than all of the data file: the log stays in order.
+        for (key, value) in since {
+            if let Some(value) = value {
+                records.read_record(key, value)?;
+            }
         }
         Ok(records)
     }
@@ -56,6 +68,14 @@ impl Records {
         let surplus = events.len().saturating_sub(policy.limits.events);
         events.drain(..surplus);
         Ok((table, events))
+    }
+
+    fn read_record(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        if key.first() == Some(&LOG) {
+            return self.read_log(key, value).map_err(|e| format!("log record {key:02x?}: {e}"));
+        }
+        self.entries.push(read_entry(key, value).map_err(|e| format!("{}: {e}", place(key)))?);
+        Ok(())
     }
 
     fn read_log(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
@@ -89,11 +109,9 @@ pub(crate) fn digest_of_all(tree: Tree, txn: &RoTxn<'_>) -> Result<u64, heed::Er
 
 fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredEntry, String> {
     let entry = decode::<Entry<'_>>(value).and_then(Entry::into_stored)?;
-    if entry_key(&entry.request.ticket()) == key {
-        Ok(entry)
-    } else {
-        Err("it says it is another one".to_owned())
-    }
+    let mut own = Vec::with_capacity(key.len());
+    push_entry_key(&mut own, &entry.request.ticket());
+    if own == key { Ok(entry) } else { Err("it says it is another one".to_owned()) }
 }
 
 fn place(key: &[u8]) -> String {

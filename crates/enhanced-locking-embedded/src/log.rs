@@ -1,4 +1,4 @@
-//! The log on disk, schema 1: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
+//! The log on disk, schema 2: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -186,29 +186,43 @@ impl Seal {
     pub(crate) const KEY: &[u8] = b"mseal";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let TableMeta { last_token, last_sequence, last_event, time } = self.meta;
-        let numbers =
-            [self.number, self.digest, last_token.as_u64(), last_sequence, last_event, time.as_micros()];
-        with_checksum(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+        let mut bytes = [self.number.to_le_bytes(), self.digest.to_le_bytes()].concat();
+        push_meta(&mut bytes, &self.meta);
+        with_checksum(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let number = |index: usize| {
-            let bytes = bytes.get(8 * index..).and_then(|rest| rest.first_chunk());
-            bytes.map(|bytes| u64::from_le_bytes(*bytes)).ok_or("the seal is too short")
-        };
-        checked(bytes).map_err(|found| format!("seal: {found}"))?;
-        Ok(Self {
-            number: number(0)?,
-            digest: number(1)?,
-            meta: TableMeta {
-                last_token: FencingToken::from_u64(number(2)?),
-                last_sequence: number(3)?,
-                last_event: number(4)?,
-                time: Timestamp::from_micros(number(5)?),
-            },
-        })
+        let bytes = checked(bytes).map_err(|found| format!("seal: {found}"))?;
+        let (numbers, meta) = bytes.split_at_checked(16).ok_or("the seal is too short")?;
+        let (meta, _) = split_meta(meta).ok_or("the seal is too short")?;
+        let (number, digest) = numbers.split_at(8);
+        Ok(Self { number: number_of(number), digest: number_of(digest), meta })
     }
+}
+
+/// Appends the table's counters.
+pub(crate) fn push_meta(bytes: &mut Vec<u8>, meta: &TableMeta) {
+    let TableMeta { last_token, last_sequence, last_event, time } = meta;
+    for number in [last_token.as_u64(), *last_sequence, *last_event, time.as_micros()] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// Reads the table's counters; the rest is what follows them.
+pub(crate) fn split_meta(bytes: &[u8]) -> Option<(TableMeta, &[u8])> {
+    let (numbers, rest) = bytes.split_at_checked(32)?;
+    let mut numbers = numbers.chunks(8).map(number_of);
+    let meta = TableMeta {
+        last_token: FencingToken::from_u64(numbers.next()?),
+        last_sequence: numbers.next()?,
+        last_event: numbers.next()?,
+        time: Timestamp::from_micros(numbers.next()?),
+    };
+    Some((meta, rest))
+}
+
+fn number_of(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// What a record adds to [`Seal::digest`]. The value is not read beyond its length: it is known by its checksum,

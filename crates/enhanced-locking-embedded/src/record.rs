@@ -1,4 +1,4 @@
-//! Records on disk, schema 1: their keys, their checksums, and the form of holders and waiters. The log's is in `log`.
+//! Records on disk, schema 2: their keys, their checksums, and the form of holders and waiters. The log's is in `log`.
 //!
 //! | key | value |
 //! |---|---|
@@ -28,20 +28,21 @@ pub(crate) const ENTRY: u8 = b'e';
 /// The key of the schema.
 pub(crate) const SCHEMA_KEY: &[u8] = b"mschema";
 
-/// The tree key of an entry. Resource keys have no control characters, so that the zero parts them from the id.
-pub(crate) fn entry_key(ticket: &Ticket) -> Vec<u8> {
-    let (key, id) = (ticket.key.as_str().as_bytes(), ticket.id.as_str().as_bytes());
-    let mut bytes = Vec::with_capacity(key.len() + id.len() + 2);
+/// Appends the tree key of an entry. Resource keys have no control characters, so that the zero parts them from the id.
+pub(crate) fn push_entry_key(bytes: &mut Vec<u8>, ticket: &Ticket) {
     bytes.push(ENTRY);
-    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(ticket.key.as_str().as_bytes());
     bytes.push(0);
-    bytes.extend_from_slice(id);
-    bytes
+    bytes.extend_from_slice(ticket.id.as_str().as_bytes());
 }
 
-/// Writes a record with its checksum.
-pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, postcard::Error> {
-    postcard::to_stdvec(record).map(with_checksum)
+/// Appends a record with its checksum.
+pub(crate) fn encode<T: Serialize>(record: &T, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+    let start = bytes.len();
+    *bytes = postcard::to_extend(record, std::mem::take(bytes))?;
+    let sum = crc32fast::hash(bytes.get(start..).unwrap_or_default());
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    Ok(())
 }
 
 /// Reads a record, if its checksum is right.

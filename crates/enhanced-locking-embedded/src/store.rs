@@ -1,26 +1,35 @@
-//! Records in and out of the map. Owns making, committing, trimming the log and the schema; when to commit is the writer's.
+//! Records in and out of the files. Owns when what is in the data file and what in the journal, trimming the log, and the schema; when to commit is the writer's.
+//!
+//! A commit is one frame in the journal. A *checkpoint* moves what the journal says into the data file, in one
+//! transaction, and starts the journal over. The records of the store are those of the data file with the changes of
+//! the journal on top.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use enhanced_locking_core::{Effects, LockTable, TablePolicy};
-use enhanced_locking_foundation::{Ended, LockEvent, Ticket};
+use enhanced_locking_core::{Effects, LockTable, TableMeta, TablePolicy};
+use enhanced_locking_foundation::{Ended, Limits, LockEvent, Ticket};
 use heed::{MdbError, RwTxn};
 
 use crate::directory::{Directory, sync_directory};
 use crate::env::Map;
+use crate::frame::Body;
+use crate::journal::Journal;
 use crate::load::{Records, digest_of_all, read_seal};
 use crate::log::{Batch, Ends, Part, Seal, digest};
-use crate::record::{Entry, SCHEMA_KEY, checked, encode, entry_key, with_checksum};
+use crate::record::{Entry, SCHEMA_KEY, checked, push_entry_key, with_checksum};
 use crate::{OpenError, pages};
 
 /// The schema this version writes.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// Steps from one schema to the next: the first turns 1 into 2. Run in one transaction with the new schema's number.
-const UPGRADES: &[Upgrade] = &[];
+const UPGRADES: &[Upgrade] = &[
+    // 2 has a journal beside the data file; its records are those of 1.
+    |_, _| Ok(()),
+];
 
 /// One step of the schema.
 type Upgrade = fn(&Map, &mut RwTxn<'_>) -> Result<(), heed::Error>;
@@ -30,10 +39,17 @@ type Upgrade = fn(&Map, &mut RwTxn<'_>) -> Result<(), heed::Error>;
 pub(crate) struct Store {
     map: Arc<Map>,
     directory: Arc<Directory>,
-    /// What the newest commit on disk left.
+    journal: Journal,
+    /// What the newest checkpoint left in the data file.
     seal: Seal,
+    /// The number of the newest commit, and the counters it left.
+    newest: (u64, TableMeta),
     events: Tail,
     ends: Tail,
+    /// What the next commit says; kept for its allocation.
+    body: Body,
+    /// Set when it cannot be said any more what is on disk.
+    uncertain: bool,
 }
 
 /// Everything that was on disk.
@@ -48,8 +64,10 @@ pub(crate) struct Loaded {
 pub(crate) enum CommitError {
     /// A record that cannot be written: a defect.
     Encode(postcard::Error),
-    /// The map or the disk.
-    Map(heed::Error),
+    /// The journal could not be written.
+    Journal(std::io::Error),
+    /// The journal is full and could not be moved into the data file.
+    Checkpoint(OpenError),
 }
 
 impl Store {
@@ -64,63 +82,124 @@ impl Store {
         let size = map_size.max(usize::try_from(in_use).unwrap_or(usize::MAX));
         let map = Map::open(directory.path(), size, Arc::clone(&directory));
         let map = Arc::new(map.map_err(|e| opening(&directory, e))?);
-        let seal = Seal::default();
-        let mut store = Self { map, directory, seal, events: Tail::default(), ends: Tail::default() };
-        store.upgrade(SCHEMA, UPGRADES)?;
+        let (schema, seal) = read_front(&map, &directory)?;
+        let journal = match Journal::open(&directory.journal_file())? {
+            Some(journal) => journal,
+            None if schema < 2 => Journal::create(&directory.journal_file())?,
+            None => {
+                let found = "it is missing; it belongs to the data file beside it".to_owned();
+                return Err(OpenError::Damaged { file: directory.journal_file(), found });
+            }
+        };
+        let mut store = Self {
+            map,
+            directory,
+            journal,
+            seal,
+            newest: (seal.number, seal.meta),
+            events: Tail::default(),
+            ends: Tail::default(),
+            body: Body::default(),
+            uncertain: false,
+        };
+        #[cfg(test)]
+        store.journal.faults.clone_from(&store.map.faults);
+        store.upgrade(schema, SCHEMA, UPGRADES)?;
         Ok(store)
     }
 
     /// Reads everything into a table.
     pub(crate) fn load(&mut self, policy: TablePolicy) -> Result<Loaded, OpenError> {
-        let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn)));
-        let records = read.map_err(|e| opening(&self.directory, e))?.map_err(|found| self.damaged(found))?;
-        self.seal = records.seal;
+        let story = self.journal.read(&self.seal)?;
+        self.journal.mend(&story)?;
+        let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn, &story.changes)));
+        let mut records =
+            read.map_err(|e| opening(&self.directory, e))?.map_err(|found| self.damaged(found))?;
+        self.newest = story.newest.unwrap_or((self.seal.number, self.seal.meta));
+        records.seal.meta = self.newest.1;
         self.events = records.events.iter().map(|(commit, events)| (*commit, events.len())).collect();
         self.ends = records.ends.iter().map(|(commit, ends)| (*commit, ends.len())).collect();
         let (table, events) = records.into_table(policy).map_err(|found| self.damaged(found))?;
         Ok(Loaded { table, events })
     }
 
-    /// Makes what changed durable, in one transaction.
+    /// Makes what changed durable.
     pub(crate) fn commit(&mut self, table: &LockTable, effects: &Effects) -> Result<(), CommitError> {
-        let limits = table.policy().limits;
-        let commit = self.seal.number + 1;
-        let mut tickets: Vec<&Ticket> = effects.dirty.iter().collect();
-        tickets.sort_unstable();
-        tickets.dedup();
-        let mut puts: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::with_capacity(tickets.len() + 2);
-        for ticket in tickets {
-            let stored = table.stored(ticket);
-            let value = stored.as_ref().map(|stored| encode(&Entry::of(stored))).transpose();
-            puts.push((entry_key(ticket), value.map_err(CommitError::Encode)?));
-        }
+        let (number, meta) = (self.newest.0 + 1, table.meta());
         let ends = ends_of(effects);
-        if !effects.events.is_empty() {
-            let batch = encode(&Batch::of(&effects.events)).map_err(CommitError::Encode)?;
-            puts.push((Part::Events.key(commit).to_vec(), Some(batch)));
+        self.describe(number, table, effects, &ends).map_err(CommitError::Encode)?;
+        if let Err(error) = self.journal.append(number, self.seal.digest, &self.body) {
+            if let Err(error) = self.journal.retract() {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "a commit that failed cannot be taken off the journal");
+                self.uncertain = true;
+            }
+            return Err(CommitError::Journal(error));
         }
-        if !ends.is_empty() {
-            let ends = encode(&Ends::of(&ends)).map_err(CommitError::Encode)?;
-            puts.push((Part::Ends.key(commit).to_vec(), Some(ends)));
-        }
-        let old_events = self.events.surplus(effects.events.len(), limits.events);
-        let old_ends = self.ends.surplus(ends.len(), limits.finished);
-        let old = self.events.first(old_events).map(|commit| Part::Events.key(commit));
-        puts.extend(old.map(|key| (key.to_vec(), None)));
-        let old = self.ends.first(old_ends).map(|commit| Part::Ends.key(commit));
-        puts.extend(old.map(|key| (key.to_vec(), None)));
-
-        let meta = table.meta();
-        let digest = self.write(&puts, |digest| Seal { number: commit, digest, meta })?;
-        self.seal = Seal { number: commit, digest, meta };
-        self.events.add(commit, effects.events.len(), old_events);
-        self.ends.add(commit, ends.len(), old_ends);
+        self.newest = (number, meta);
+        self.events.add(number, effects.events.len());
+        self.ends.add(number, ends.len());
         Ok(())
+    }
+
+    /// Moves what the journal says into the data file.
+    pub(crate) fn checkpoint(&mut self, limits: &Limits) -> Result<(), OpenError> {
+        if self.newest.0 == self.seal.number {
+            return Ok(());
+        }
+        let story = self.journal.read(&self.seal)?;
+        let (old_events, old_ends) = (self.events.surplus(limits.events), self.ends.surplus(limits.finished));
+        let old = self.events.first(old_events).map(|commit| Part::Events.key(commit));
+        let old = old.chain(self.ends.first(old_ends).map(|commit| Part::Ends.key(commit)));
+        let mut changes = story.changes;
+        changes.extend(old.map(|key| (key.to_vec(), None)));
+
+        let tree = self.map.database();
+        let (number, meta) = self.newest;
+        let written = self.map.write(|txn| {
+            let mut sum = self.seal.digest;
+            for (key, value) in &changes {
+                let before = tree.get(txn, key)?;
+                let is_there = before.is_some();
+                sum = sum.wrapping_sub(before.map_or(0, |before| digest(key, before)));
+                match value {
+                    Some(value) => {
+                        sum = sum.wrapping_add(digest(key, value));
+                        tree.put(txn, key, value)?;
+                    }
+                    None if is_there => drop(tree.delete(txn, key)?),
+                    None => {}
+                }
+            }
+            let seal = Seal { number, digest: sum, meta };
+            tree.put(txn, Seal::KEY, &seal.encode())?;
+            Ok(seal)
+        });
+        self.seal = written.map_err(|e| opening(&self.directory, e))?;
+        self.journal.restart();
+        self.events.drop_first(old_events);
+        self.ends.drop_first(old_ends);
+        Ok(())
+    }
+
+    /// How many bytes a checkpoint would move.
+    pub(crate) fn journal_len(&self) -> u64 {
+        self.journal.len()
     }
 
     /// The number of the newest commit known to be on disk.
     pub(crate) fn newest_commit(&self) -> u64 {
-        self.seal.number
+        self.newest.0
+    }
+
+    /// Whether a commit failed and may come to be on disk all the same.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.uncertain
+    }
+
+    /// Notes that what is on disk is known again.
+    pub(crate) fn be_certain(&mut self) {
+        self.uncertain = false;
     }
 
     /// The map, for copies; gone with the store.
@@ -133,52 +212,44 @@ impl Store {
         self.directory.path()
     }
 
-    /// Writes or removes records and seals the result. Returns the new digest.
-    fn write(
-        &self,
-        puts: &[(Vec<u8>, Option<Vec<u8>>)],
-        seal: impl Fn(u64) -> Seal,
-    ) -> Result<u64, CommitError> {
-        let tree = self.map.database();
-        let written = self.map.write(|txn| {
-            let mut sum = self.seal.digest;
-            for (key, value) in puts {
-                if let Some(before) = tree.get(txn, key)? {
-                    sum = sum.wrapping_sub(digest(key, before));
-                }
-                match value {
-                    Some(value) => {
-                        sum = sum.wrapping_add(digest(key, value));
-                        tree.put(txn, key, value)?;
-                    }
-                    None => drop(tree.delete(txn, key)?),
-                }
+    /// Puts together what a commit says.
+    fn describe(
+        &mut self,
+        number: u64,
+        table: &LockTable,
+        effects: &Effects,
+        ends: &[(Ticket, Ended)],
+    ) -> Result<(), postcard::Error> {
+        let body = &mut self.body;
+        body.begin(&table.meta());
+        for ticket in &effects.dirty {
+            let key = |key: &mut Vec<u8>| push_entry_key(key, ticket);
+            match table.stored(ticket) {
+                Some(stored) => body.put(key, &Entry::of(&stored))?,
+                None => body.remove(key),
             }
-            tree.put(txn, Seal::KEY, &seal(sum).encode())?;
-            Ok(sum)
-        });
-        written.map_err(CommitError::Map)
+        }
+        if !effects.events.is_empty() {
+            body.put(|key| key.extend(Part::Events.key(number)), &Batch::of(&effects.events))?;
+        }
+        if !ends.is_empty() {
+            body.put(|key| key.extend(Part::Ends.key(number)), &Ends::of(ends))?;
+        }
+        Ok(())
     }
 
-    fn upgrade(&mut self, newest: u32, steps: &[Upgrade]) -> Result<(), OpenError> {
-        let tree = self.map.database();
-        let read =
-            self.map.read(|txn| Ok((tree.get(txn, SCHEMA_KEY)?.map(<[u8]>::to_vec), read_seal(tree, txn))));
-        let (schema, seal) = read.map_err(|e| opening(&self.directory, e))?;
-        let schema = schema.ok_or_else(|| self.damaged("it has no schema".to_owned()))?;
-        let number = checked(&schema).map_err(|found| self.damaged(format!("schema: {found}")))?;
-        let number = number.try_into().map(u32::from_le_bytes);
-        let found = number.map_err(|_| self.damaged("the schema is not a number".to_owned()))?;
-        if found > newest {
-            return Err(OpenError::Newer { file: self.directory.data_file(), found, known: newest });
-        }
-        self.seal = seal.map_err(|found| self.damaged(found))?;
+    fn upgrade(&mut self, found: u32, newest: u32, steps: &[Upgrade]) -> Result<(), OpenError> {
         let Some(steps) = usize::try_from(found).ok().and_then(|f| steps.get(f.checked_sub(1)?..)) else {
             return Err(self.damaged(format!("there is no schema {found}")));
         };
         if found == newest {
             return Ok(());
         }
+        // Records of the older schema are upgraded where they all are.
+        let story = self.journal.read(&self.seal)?;
+        self.newest = story.newest.unwrap_or(self.newest);
+        self.checkpoint(&Limits::default())?;
+        let tree = self.map.database();
         let upgraded = self.map.write(|txn| {
             for step in steps {
                 step(&self.map, txn)?;
@@ -190,6 +261,7 @@ impl Store {
             Ok(seal)
         });
         self.seal = upgraded.map_err(|e| opening(&self.directory, e))?;
+        self.newest = (self.seal.number, self.seal.meta);
         Ok(())
     }
 
@@ -206,13 +278,9 @@ struct Tail {
 }
 
 impl Tail {
-    /// How many of the oldest commits can go when `new` are added and `limit` are to be kept. Trims in runs: not
-    /// every commit touches the log's far end.
-    fn surplus(&self, new: usize, limit: usize) -> usize {
-        let mut total = self.total + new;
-        if total <= limit + limit / 8 {
-            return 0;
-        }
+    /// How many of the oldest commits can go so that enough are kept.
+    fn surplus(&self, limit: usize) -> usize {
+        let mut total = self.total;
         let enough = self.commits.iter().take_while(|(_, count)| {
             total -= count;
             total >= limit
@@ -225,13 +293,17 @@ impl Tail {
         self.commits.iter().take(count).map(|(commit, _)| *commit)
     }
 
-    /// Notes a commit, and that the oldest ones are gone.
-    fn add(&mut self, commit: u64, new: usize, gone: usize) {
-        self.total -= self.commits.drain(..gone).map(|(_, count)| count).sum::<usize>();
+    /// Notes a commit.
+    fn add(&mut self, commit: u64, new: usize) {
         if new > 0 {
             self.total += new;
             self.commits.push_back((commit, new));
         }
+    }
+
+    /// Notes that the oldest ones are gone.
+    fn drop_first(&mut self, gone: usize) {
+        self.total -= self.commits.drain(..gone).map(|(_, count)| count).sum::<usize>();
     }
 }
 
@@ -246,6 +318,13 @@ impl FromIterator<(u64, usize)> for Tail {
 /// Makes an empty store beside where it belongs and moves it there: a data file is always a whole one.
 fn make(directory: &Arc<Directory>) -> Result<(), OpenError> {
     let making = |e| OpenError::io("making a store in", directory.path(), e);
+    let journal = directory.journal_file();
+    // It may have what was answered and is nowhere else.
+    if std::fs::symlink_metadata(&journal).is_ok_and(|journal| journal.len() > 0) {
+        let found = "the data file it belongs to is missing".to_owned();
+        return Err(OpenError::Damaged { file: journal, found });
+    }
+    Journal::create(&journal)?;
     let beside = directory.path().join("store.new");
     match std::fs::remove_dir_all(&beside) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(making(e)),
@@ -262,6 +341,22 @@ fn make(directory: &Arc<Directory>) -> Result<(), OpenError> {
     std::fs::rename(crate::directory::data_file(&beside), directory.data_file()).map_err(making)?;
     sync_directory(directory.path()).map_err(making)?;
     std::fs::remove_dir_all(&beside).map_err(making)
+}
+
+/// The schema and the seal, which every schema has.
+fn read_front(map: &Map, directory: &Directory) -> Result<(u32, Seal), OpenError> {
+    let tree = map.database();
+    let read = map.read(|txn| Ok((tree.get(txn, SCHEMA_KEY)?.map(<[u8]>::to_vec), read_seal(tree, txn))));
+    let (schema, seal) = read.map_err(|e| opening(directory, e))?;
+    let damaged = |found| OpenError::Damaged { file: directory.data_file(), found };
+    let schema = schema.ok_or_else(|| damaged("it has no schema".to_owned()))?;
+    let number = checked(&schema).map_err(|found| damaged(format!("schema: {found}")))?;
+    let schema = number.try_into().map(u32::from_le_bytes);
+    let schema = schema.map_err(|_| damaged("the schema is not a number".to_owned()))?;
+    if schema > SCHEMA {
+        return Err(OpenError::Newer { file: directory.data_file(), found: schema, known: SCHEMA });
+    }
+    Ok((schema, seal.map_err(damaged)?))
 }
 
 /// The requests that a batch finished.
@@ -294,6 +389,10 @@ mod tests {
         store.map.read(|txn| Ok(store.map.database().get(txn, b"mmark")?.unwrap_or(b"").to_vec())).unwrap()
     }
 
+    fn unused(_: &Map, _: &mut RwTxn<'_>) -> Result<(), heed::Error> {
+        unreachable!("the store is beyond it")
+    }
+
     fn first_step(map: &Map, txn: &mut RwTxn<'_>) -> Result<(), heed::Error> {
         map.database().put(txn, b"mmark", b"one")
     }
@@ -311,48 +410,46 @@ mod tests {
     fn an_older_schema_is_upgraded_step_by_step_and_a_newer_one_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
-        store.upgrade(3, &[first_step, second_step]).unwrap();
+        store.upgrade(2, 4, &[unused, first_step, second_step]).unwrap();
         assert_eq!(marked(&store), b"two");
         drop(store);
         let refused = open(directory.path()).unwrap_err();
-        assert!(matches!(refused, OpenError::Newer { found: 3, known: SCHEMA, .. }), "{refused}");
+        assert!(matches!(refused, OpenError::Newer { found: 4, known: SCHEMA, .. }), "{refused}");
     }
 
     #[test]
     fn an_upgrade_that_fails_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
-        assert!(matches!(store.upgrade(3, &[first_step, failing_step]), Err(OpenError::Full { .. })));
+        let steps: &[Upgrade] = &[unused, first_step, failing_step];
+        assert!(matches!(store.upgrade(2, 4, steps), Err(OpenError::Full { .. })));
         assert_eq!(marked(&store), b"");
         drop(store);
         open(directory.path()).unwrap();
     }
 
-    fn record(id: &str) -> (Vec<u8>, Vec<u8>) {
-        let key = enhanced_locking_foundation::ResourceKey::new("key").unwrap();
+    /// A table that holds one more lock, and what that changed.
+    fn acquire(table: &mut LockTable, id: &str) -> Effects {
+        let key = enhanced_locking_foundation::ResourceKey::new(id).unwrap();
         let owner = enhanced_locking_foundation::OwnerId::new(id).unwrap();
-        let id = enhanced_locking_foundation::RequestId::new(id).unwrap();
-        let mut table = LockTable::new(TablePolicy::default());
-        let request = enhanced_locking_foundation::AcquireRequest::new(key, owner).id(id);
-        let ticket = request.ticket();
+        let request = enhanced_locking_foundation::AcquireRequest::new(key, owner).sticky();
         table.acquire(request, enhanced_locking_foundation::Timestamp::from_micros(1)).unwrap();
-        let value = encode(&Entry::of(&table.stored(&ticket).unwrap())).unwrap();
-        (entry_key(&ticket), value)
+        table.take_effects()
     }
 
     #[test]
-    fn sound_records_that_are_not_those_of_the_newest_commit_are_reported() {
+    fn sound_records_that_are_not_those_of_the_newest_checkpoint_are_reported() {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path()).unwrap();
-        let (key, value) = record("a");
-        let (lost, _) = record("b");
-        let seal = |digest| Seal { number: 2, digest, ..Seal::default() };
-        store.write(&[(key.clone(), Some(value))], seal).map_err(drop).unwrap();
+        let mut store = open(directory.path()).unwrap();
+        let mut table = store.load(TablePolicy::default()).unwrap().table;
+        let effects = acquire(&mut table, "a");
+        store.commit(&table, &effects).map_err(drop).unwrap();
+        store.checkpoint(&Limits::default()).unwrap();
         drop(store);
         let mut store = open(directory.path()).unwrap();
-        store.load(TablePolicy::default()).unwrap();
+        assert_eq!(store.load(TablePolicy::default()).unwrap().events.len(), 1);
         // As if the page with another one, or a newer state of this one, had never reached the disk.
-        for digest in [digest(&key, b"newer"), store.seal.digest.wrapping_add(digest(&lost, b"lost"))] {
+        for digest in [store.seal.digest + 1, store.seal.digest.wrapping_add(digest(b"elost", b"lost"))] {
             let tree = store.map.database();
             let seal = Seal { number: store.seal.number + 1, digest, ..store.seal };
             store.map.write(|txn| tree.put(txn, Seal::KEY, &seal.encode())).unwrap();
@@ -360,8 +457,27 @@ mod tests {
             store = open(directory.path()).unwrap();
             let error = store.load(TablePolicy::default()).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("its records are not those of its newest commit"), "{text}");
+            assert!(text.contains("its records are not those of its newest checkpoint"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_moves_the_journal_and_changes_nothing_that_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path()).unwrap();
+        let mut table = store.load(TablePolicy::default()).unwrap().table;
+        for id in ["a", "b", "c", "d"] {
+            let effects = acquire(&mut table, id);
+            store.commit(&table, &effects).map_err(drop).unwrap();
+            if id == "b" {
+                store.checkpoint(&Limits::default()).unwrap();
+                assert_eq!(store.journal_len(), 0);
+            }
+            let loaded = store.load(TablePolicy::default()).unwrap();
+            assert_eq!(loaded.table.meta(), table.meta());
+            assert_eq!(loaded.events.last().map(|event| event.seq), Some(table.meta().last_event));
+        }
+        assert!(store.journal_len() > 0);
     }
 
     #[test]

@@ -20,6 +20,9 @@ const MAX_BATCH: usize = 4_096;
 /// The longest a batch waits for changes that are likely to come.
 const MAX_PATIENCE: Duration = Duration::from_millis(1);
 
+/// Below this size in bytes a journal is never too long.
+const MIN_JOURNAL: u64 = 64 * 1024;
+
 /// A change on its way through the writer.
 pub(crate) trait Job: Send {
     /// Applies it to the table and keeps the result.
@@ -33,6 +36,8 @@ pub(crate) trait Job: Send {
 pub(crate) enum Message {
     /// A change.
     Change(Box<dyn Job>),
+    /// Move everything into the data file, and say whether that worked.
+    Checkpoint(oneshot::Sender<Result<(), OpenError>>),
     /// Answer what was sent before, let go of the files, and say so.
     Stop(oneshot::Sender<()>),
 }
@@ -46,11 +51,23 @@ pub(crate) struct Writer {
     pending: Effects,
     /// How many changes the last commit had, and how long it took: what the next one may wait for.
     last: (usize, Duration),
+    /// How much the journal has when the next checkpoint is due, in bytes.
+    checkpoint_at: u64,
+    /// [`EmbeddedConfig::journal_size`](crate::EmbeddedConfig::journal_size).
+    journal_size: u64,
 }
 
 impl Writer {
-    pub(crate) fn new(store: Store, shared: Arc<Shared>, jobs: Receiver<Message>) -> Self {
-        Self { store, shared, jobs, pending: Effects::default(), last: (0, Duration::ZERO) }
+    pub(crate) fn new(store: Store, shared: Arc<Shared>, jobs: Receiver<Message>, journal_size: u64) -> Self {
+        Self {
+            store,
+            shared,
+            jobs,
+            pending: Effects::default(),
+            last: (0, Duration::ZERO),
+            checkpoint_at: journal_size,
+            journal_size,
+        }
     }
 
     /// Runs until it is told to stop, nobody can send to it any more, or the table cannot be believed any more.
@@ -70,6 +87,14 @@ impl Writer {
         Ok(())
     }
 
+    fn commit(&mut self, effects: &Effects) -> Result<(), CommitError> {
+        // It does not grow without end: a disk that has no room for a checkpoint has none for more commits.
+        if self.store.journal_len() >= self.journal_size.saturating_mul(2).max(MIN_JOURNAL) {
+            self.checkpoint().map_err(CommitError::Checkpoint)?;
+        }
+        self.store.commit(&self.shared.table.read(), effects)
+    }
+
     fn run(mut self) {
         let mut batch = Vec::new();
         // What a panic leaves behind is not used: nobody is served from it, and the files are as of the last commit.
@@ -81,6 +106,8 @@ impl Writer {
         for message in self.jobs.try_iter() {
             match message {
                 Message::Change(job) => job.answer(Some(end.error())),
+                // Dropping the sender says it.
+                Message::Checkpoint(_) => {}
                 Message::Stop(done) => told.push(done),
             }
         }
@@ -93,13 +120,15 @@ impl Writer {
 
     /// Takes what is there: while one batch is committed, the next one gathers.
     fn serve(&mut self, batch: &mut Vec<Box<dyn Job>>) -> (End, Option<oneshot::Sender<()>>) {
-        while let Ok(message) = self.jobs.recv() {
-            let mut stop = None;
+        let end = loop {
+            let Ok(message) = self.jobs.recv() else { break (End::Closed, None) };
+            let (mut stop, mut asked) = (None, Vec::new());
             let mut next = Some(message);
             self.gather();
             while let Some(message) = next {
                 match message {
                     Message::Change(job) => batch.push(job),
+                    Message::Checkpoint(done) => asked.push(done),
                     Message::Stop(done) => stop = Some(done),
                 }
                 let more = batch.len() < MAX_BATCH && stop.is_none();
@@ -108,11 +137,37 @@ impl Writer {
             if let Err(end) = self.process(batch) {
                 return (end, stop);
             }
-            if stop.is_some() {
-                return (End::Closed, stop);
+            if self.store.journal_len() >= self.checkpoint_at {
+                self.checkpoint_in_passing();
             }
+            for done in asked {
+                // Nobody waiting to hear it is no harm.
+                let _ = done.send(self.checkpoint());
+            }
+            if stop.is_some() {
+                break (End::Closed, stop);
+            }
+        };
+        // So that the data file has everything, for those who copy it, and opening is quick.
+        self.checkpoint_in_passing();
+        end
+    }
+
+    fn checkpoint(&mut self) -> Result<(), OpenError> {
+        let limits = self.shared.table.read().policy().limits;
+        let moved = self.store.checkpoint(&limits);
+        // After a failure not with every batch again.
+        let wait = if moved.is_ok() { self.journal_size } else { self.journal_size / 8 };
+        self.checkpoint_at = self.store.journal_len() + wait;
+        moved
+    }
+
+    /// A checkpoint nobody waits for. If it fails, all is still in the journal.
+    fn checkpoint_in_passing(&mut self) {
+        if let Err(error) = self.checkpoint() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the journal could not be moved into the data file; it grows meanwhile");
         }
-        (End::Closed, None)
     }
 
     /// Lets a batch gather that is about to come. Callers who were answered together tend to ask again together; a
@@ -155,7 +210,7 @@ impl Writer {
         }
         let effects = join(std::mem::take(&mut self.pending), effects);
         let start = Instant::now();
-        let committed = self.store.commit(&self.shared.table.read(), &effects);
+        let committed = self.commit(&effects);
         self.last = (batch.len(), start.elapsed());
         let Err(error) = committed else {
             self.shared.feed.publish(effects.events);
@@ -192,6 +247,15 @@ impl Writer {
         table.resume(self.shared.clock.now());
         self.pending = table.take_effects();
         let happened = self.store.newest_commit() > before;
+        if self.store.is_uncertain() {
+            // Only what the data file says as well is certain.
+            let moved = happened.then(|| self.store.checkpoint(&policy.limits));
+            if !matches!(moved, Some(Ok(()))) {
+                tracing::error!(reason = ?moved, "it is not certain what is on disk");
+                return Err(End::Unreadable);
+            }
+            self.store.be_certain();
+        }
         if happened {
             // The disk has it although the system said no: the callers must look for themselves.
             self.shared.feed.reset(loaded.events, last_event);
@@ -208,10 +272,8 @@ impl Writer {
             CommitError::Encode(e) => {
                 OpenError::io("writing a record to", self.store.path(), std::io::Error::other(e))
             }
-            CommitError::Map(heed::Error::Io(e)) => OpenError::io("committing to", self.store.path(), e),
-            CommitError::Map(e) => {
-                OpenError::io("committing to", self.store.path(), std::io::Error::other(e))
-            }
+            CommitError::Journal(e) => OpenError::io("committing to", self.store.path(), e),
+            CommitError::Checkpoint(e) => e,
         }
     }
 }

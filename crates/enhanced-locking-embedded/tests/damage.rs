@@ -37,12 +37,15 @@ const START: Timestamp = Timestamp::from_micros(1_764_000_000_000_000);
 struct Original {
     file: Vec<u8>,
     older: Vec<u8>,
+    journal: Vec<u8>,
     picture: String,
 }
 
 fn config(directory: &Path, clock: &Arc<ManualClock>) -> EmbeddedConfig {
     let mut config = EmbeddedConfig::new(directory);
     config.map_size = 1 << 20;
+    // Every commit reaches the data file, and its pages are used again.
+    config.journal_size = 0;
     config.clock = Some(clock.clone());
     let limits = Limits { events: 24, finished: 12, ..Limits::default() };
     config.policy = TablePolicy { limits, ..TablePolicy::default() };
@@ -107,10 +110,11 @@ async fn original() -> Original {
     let directory = scratch();
     let older = build(directory.path()).await;
     let file = std::fs::read(directory.path().join("data.mdb")).unwrap();
+    let journal = std::fs::read(directory.path().join("journal")).unwrap();
     let store = open(config(directory.path(), &later())).unwrap();
     let picture = picture::picture(&store, ids()).await;
     store.close().await.unwrap();
-    Original { file, older, picture }
+    Original { file, older, journal, picture }
 }
 
 /// A directory that costs no disk, if the machine has such a place.
@@ -194,6 +198,7 @@ async fn try_it(original: &Original, directory: &Path, damage: &Damage) -> Resul
     let data = directory.join("data.mdb");
     let bytes = damage.apply(original);
     std::fs::write(&data, &bytes).map_err(|e| e.to_string())?;
+    std::fs::write(directory.join("journal"), &original.journal).map_err(|e| e.to_string())?;
     let store = match open(config(directory, &later())) {
         Ok(store) => store,
         Err(OpenError::Damaged { file, found }) => {
@@ -479,6 +484,7 @@ async fn a_damaged_lock_file_of_the_map_or_a_store_half_made_is_put_right() {
     let original = original().await;
     let directory = scratch();
     std::fs::write(directory.path().join("data.mdb"), &original.file).unwrap();
+    std::fs::write(directory.path().join("journal"), &original.journal).unwrap();
     std::fs::write(directory.path().join("lock.mdb"), vec![0xa5; 9_000]).unwrap();
     let store = open(config(directory.path(), &later())).unwrap();
     assert_eq!(picture::picture(&store, ids()).await, original.picture);

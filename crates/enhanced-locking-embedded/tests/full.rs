@@ -31,6 +31,8 @@ fn request(n: usize) -> AcquireRequest {
 fn config(directory: &Path) -> EmbeddedConfig {
     let mut config = EmbeddedConfig::new(directory);
     config.map_size = 64 << 10;
+    // Both files are to meet the full disk.
+    config.journal_size = 64 << 10;
     config
 }
 

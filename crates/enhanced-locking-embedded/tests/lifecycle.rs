@@ -372,7 +372,9 @@ async fn a_restored_copy_keeps_tokens_rising() {
     let cursor = store.events_end().await.unwrap();
     store.close().await.unwrap();
 
-    std::fs::copy(copy.path().join("data.mdb"), directory.path().join("data.mdb")).unwrap();
+    for file in ["data.mdb", "journal"] {
+        std::fs::copy(copy.path().join(file), directory.path().join(file)).unwrap();
+    }
     clock.advance(MINUTE);
     let store = open(config(directory.path(), &clock)).unwrap();
     assert!(hold(&store, request("b", "3")).await.token > newest.token);
@@ -404,6 +406,7 @@ async fn the_file_stays_small_however_much_is_done() {
     let mut config = EmbeddedConfig::new(directory.path());
     let limits = Limits { events: 10_000, finished: 10_000, ..Limits::default() };
     config.policy = TablePolicy { limits, ..TablePolicy::default() };
+    config.journal_size = 1 << 20;
     let store = open(config.clone()).unwrap();
     let size = || std::fs::metadata(directory.path().join("data.mdb")).unwrap().len();
     let mut sizes = Vec::new();
@@ -427,6 +430,8 @@ async fn the_file_stays_small_however_much_is_done() {
     }
     println!("after {} pairs each: {sizes:?} bytes", rounds / 4 * CALLERS);
     assert!(sizes[3] <= sizes[0] * 5 / 4, "it grows: {sizes:?}");
+    let journal = std::fs::metadata(directory.path().join("journal")).unwrap().len();
+    assert!(journal < 4 << 20, "the journal has {journal} bytes");
     let end = store.events_end().await.unwrap();
     let events = store.events(&EventCursor::start(), usize::MAX).await.unwrap();
     assert!(events.missed && events.events.len() == 10_000);
