@@ -40,6 +40,38 @@ fn a_second_signal_stops_it_at_once_with_calls_under_way() {
 }
 
 #[test]
+fn how_many_wait_and_how_long_is_as_configured() {
+    let service = Service::start_with(&[
+        "--set",
+        "server.max-waiting-requests=1",
+        "--set",
+        "server.read-timeout=300ms",
+    ]);
+    service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    let address = service.url.trim_start_matches("http://");
+    let ask = |owner: &str| {
+        let body = format!("{{\"key\":\"a\",\"owner\":\"{owner}\",\"wait_ms\":600000}}");
+        let mut call = std::net::TcpStream::connect(address).unwrap();
+        let head = "POST /api/enhanced-locks/locks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        write!(call, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        call
+    };
+    let _first = ask("first");
+    service.until_waiting(1);
+    let mut status = [0; 12];
+    ask("second").read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    service.until_waiting(1);
+    // A connection that says nothing is closed.
+    let mut idle = std::net::TcpStream::connect(address).unwrap();
+    idle.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 200"));
+}
+
+#[test]
 fn it_takes_as_many_open_files_as_it_may() {
     let service = Service::start_after("ulimit -Sn 64", &[]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.pid().as_raw_pid())).unwrap();

@@ -97,26 +97,38 @@ fn a_signal_that_the_caller_ignores_stays_ignored() {
     run.end().expect_code(4);
 }
 
+/// Whether a process is stopped; a shell whose child was stopped between `vfork` and `exec` sits in the kernel (`D`).
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().trim_start().starts_with(['T', 'D'])
+}
+
 #[test]
 fn stopping_and_continuing_takes_the_command_along() {
     let service = Service::start();
     let run = service.spawn(&["run", "-k", "a", "--", "sh", "-c", &recorder(&service)]);
     let command: i32 = file(&service.path("recorder")).trim().parse().unwrap();
-    let stopped = |pid: i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
-    };
     let own = run.pid().as_raw_pid();
     run.signal(Signal::TSTP);
-    until("both are stopped", || stopped(command) && stopped(own));
+    until("both are stopped", || is_stopped(command) && is_stopped(own));
     run.signal(Signal::CONT);
-    until("both go on", || !stopped(command) && !stopped(own));
+    until("both go on", || !is_stopped(command) && !is_stopped(own));
     run.signal(Signal::USR2);
     run.end().expect_code(9);
 }
 
+fn parent_of(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// The program in the foreground of a terminal of its own.
 fn on_a_terminal(service: &Service, arguments: &[&str]) -> (std::process::Child, File) {
+    in_a_session(service, &service.command(arguments))
+}
+
+/// A program as the leader of a session with a terminal.
+fn in_a_session(service: &Service, inner: &Command) -> (std::process::Child, File) {
     let master =
         rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
     rustix::pty::grantpt(&master).unwrap();
@@ -124,7 +136,6 @@ fn on_a_terminal(service: &Service, arguments: &[&str]) -> (std::process::Child,
     let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
     let slave: OwnedFd = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap().into();
     let stream = || Stdio::from(slave.try_clone().unwrap());
-    let inner = service.command(arguments);
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
     command.current_dir(&service.directory).env("ENHANCED_LOCKS_SERVER", &service.url).env("TERM", "xterm");
@@ -141,9 +152,7 @@ fn a_key_at_the_terminal_reaches_the_command_once_and_a_kill_of_us_does_too() {
     let log = || std::fs::read_to_string(service.path("log-of-signals")).unwrap_or_default();
     terminal.write_all(b"\x03").unwrap();
     until("^C has arrived", || log() == "INT\n");
-    let stat = std::fs::read_to_string(format!("/proc/{command}/stat")).unwrap();
-    let parent: i32 = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
-    let parent = rustix::process::Pid::from_raw(parent).unwrap();
+    let parent = rustix::process::Pid::from_raw(parent_of(command)).unwrap();
     rustix::process::kill_process(parent, Signal::TERM).unwrap();
     until("TERM has arrived", || log() == "INT\nTERM\n");
     rustix::process::kill_process(parent, Signal::USR2).unwrap();
@@ -177,4 +186,36 @@ fn the_command_can_read_from_the_terminal_and_the_waiting_line_is_live() {
     terminal.write_all(b"hello\n").unwrap();
     read_until("<hello>", &mut terminal);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_shell_can_stop_it_with_a_key_and_fetch_it_back_to_the_foreground() {
+    let service = Service::start();
+    let script = service.path("recorder.sh");
+    std::fs::write(&script, recorder(&service)).unwrap();
+    let mut shell = Command::new("sh");
+    shell.arg("-i");
+    let (mut child, mut terminal) = in_a_session(&service, &shell);
+    let program = crate::common::program();
+    for _ in 0..2 {
+        let line = format!("{} run -k a -- sh {}\n", program.display(), script.display());
+        terminal.write_all(line.as_bytes()).unwrap();
+        let command: i32 = file(&service.path("recorder")).trim().parse().unwrap();
+        let own = parent_of(command);
+        terminal.write_all(b"\x1a").unwrap();
+        until("both are stopped", || is_stopped(command) && is_stopped(own));
+        terminal.write_all(b"fg\n").unwrap();
+        until("both go on", || !is_stopped(command) && !is_stopped(own));
+        // In the foreground again: keys reach the command, once.
+        let log = service.path("log-of-signals");
+        terminal.write_all(b"\x03").unwrap();
+        until("^C has arrived", || std::fs::read_to_string(&log).is_ok_and(|log| log == "INT\n"));
+        std::fs::remove_file(service.path("recorder")).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(own).unwrap(), Signal::USR2).unwrap();
+        until("it ends", || !lives(own));
+        service.until_held(0);
+    }
+    terminal.write_all(b"exit 3\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
 }
