@@ -44,6 +44,9 @@ pub enum LaunchError {
         /// The last lines the server wrote.
         log: String,
     },
+    /// The server program was built without TLS.
+    #[error("the server program was built without TLS: use the one of the system's packages for this test")]
+    NoTls,
     /// The certificates could not be made.
     #[error("making certificates failed: {0}")]
     Certificates(String),

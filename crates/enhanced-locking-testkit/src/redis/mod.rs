@@ -1,6 +1,7 @@
 //! Real Redis and Valkey servers for tests, on loopback, and faults on the way to them (cargo feature `redis`).
 //!
 //! * [`RedisServer`]: one server; [`TlsServer`]: one with TLS and users.
+//! * [`SentinelGroup`], [`ClusterGroup`]: several, with promotions, partitions and slots on the move.
 //! * [`Proxy`]: faults of the network between a client and a server, or between servers.
 //! * [`Client`]: a small blocking client for what a test says to a server directly.
 //!
@@ -11,18 +12,23 @@
 
 mod binary;
 mod client;
+mod cluster;
 mod error;
+mod nodes;
 mod ports;
 mod process;
 mod proxy;
+mod sentinel;
 mod server;
 mod tls;
 mod wait;
 
 pub use binary::Binary;
 pub use client::{CallError, Client, Reply};
+pub use cluster::{ClusterGroup, ClusterOptions, SLOTS, Takeover};
 pub use error::LaunchError;
 pub use proxy::{Fault, Proxy};
+pub use sentinel::{SentinelGroup, SentinelOptions};
 pub use server::{RedisServer, ServerOptions};
 pub use tls::{TlsFiles, TlsServer};
 pub use wait::poll_until;

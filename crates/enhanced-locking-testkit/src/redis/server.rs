@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::binary::Binary;
 use super::client::{CallError, Client, Reply};
 use super::error::LaunchError;
-use super::ports::PortLease;
+use super::ports::{BUS_OFFSET, PortLease};
 use super::process::{PATIENCE, ServerProcess, Spec, folder};
 use super::tls::TlsFiles;
 use super::wait::poll_until;
@@ -34,6 +34,7 @@ pub struct ServerOptions {
     env: Vec<(String, String)>,
     binary: Option<PathBuf>,
     tls: Option<TlsFiles>,
+    cluster_proxy: Option<SocketAddr>,
 }
 
 impl ServerOptions {
@@ -94,6 +95,17 @@ impl ServerOptions {
         self
     }
 
+    /// Tell clients and replicas of a cluster that it is behind this proxy; its bus is reached directly.
+    #[must_use]
+    pub(super) fn cluster_proxy(mut self, address: SocketAddr) -> Self {
+        self.cluster_proxy = Some(address);
+        self
+    }
+
+    pub(super) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
     pub(super) fn find_binary(&self) -> Result<Binary, LaunchError> {
         self.binary.as_deref().map_or_else(Binary::find, Binary::at)
     }
@@ -118,7 +130,7 @@ impl ServerOptions {
         if self.append_only {
             lines.extend(["appendonly yes".into(), "appendfsync always".into()]);
         }
-        if !self.users.is_empty() {
+        if self.has_users() {
             let (name, password) = LAUNCHER;
             lines.extend(["user default off".into(), format!("user {name} on >{password} ~* &* +@all")]);
             lines.extend([format!("masteruser {name}"), format!("masterauth {password}")]);
@@ -130,6 +142,11 @@ impl ServerOptions {
         if let Some(address) = self.announce {
             lines.push(format!("replica-announce-ip {}", address.ip()));
             lines.push(format!("replica-announce-port {}", address.port()));
+        }
+        if let Some(address) = self.cluster_proxy {
+            lines.push(format!("cluster-announce-ip {}", address.ip()));
+            lines.push(format!("cluster-announce-port {}", address.port()));
+            lines.push(format!("cluster-announce-bus-port {}", port + BUS_OFFSET));
         }
         lines.extend(self.lines.iter().cloned());
         lines.join("\n") + "\n"
@@ -175,7 +192,7 @@ impl RedisServer {
             };
             match ServerProcess::start(spec, folder()?) {
                 Ok(process) => {
-                    let has_users = !options.users.is_empty();
+                    let has_users = options.has_users();
                     let server = Self { process, lease, binary, has_users };
                     server.answers()?;
                     return Ok(server);
