@@ -1,0 +1,169 @@
+//! What a Redis store is opened with. Owns the settings and their defaults; reading them from files is configuration's.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enhanced_locking_foundation::{Clock, Limits, Timing};
+use enhanced_locking_queue::CreditTable;
+
+/// Limits, windows and the worth of priorities. Every process of a namespace should be given the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RedisPolicy {
+    /// How much the store takes. With many buckets the totals are divided among them, evenly.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timing: Timing,
+    /// What priorities are worth; all zero by default, which is first come, first served.
+    pub credits: CreditTable,
+}
+
+/// Where the servers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Servers {
+    /// One server by its address.
+    Single {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// One server by its socket.
+    Unix {
+        /// Path of the socket.
+        path: PathBuf,
+    },
+    /// Whatever Sentinel says is the master.
+    Sentinel {
+        /// Some of the sentinels.
+        nodes: Vec<(String, u16)>,
+        /// Name of the service.
+        service: String,
+    },
+    /// A cluster.
+    Cluster {
+        /// Some of its nodes.
+        nodes: Vec<(String, u16)>,
+    },
+}
+
+impl Servers {
+    /// One server by its address.
+    #[must_use]
+    pub fn single(host: impl Into<String>, port: u16) -> Self {
+        Self::Single { host: host.into(), port }
+    }
+
+    /// One server by its socket.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::Unix { path: path.into() }
+    }
+
+    /// Whether keys are spread over several masters.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster { .. })
+    }
+
+    /// The address as people write it, without secrets.
+    #[must_use]
+    pub fn location(&self) -> String {
+        let list = |nodes: &[(String, u16)]| {
+            nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(",")
+        };
+        match self {
+            Self::Single { host, port } => format!("redis://{host}:{port}"),
+            Self::Unix { path } => format!("redis+unix://{}", path.display()),
+            Self::Sentinel { nodes, service } => format!("redis-sentinel://{}/{service}", list(nodes)),
+            Self::Cluster { nodes } => format!("redis-cluster://{}", list(nodes)),
+        }
+    }
+}
+
+/// Everything a Redis store is opened with.
+///
+/// ```
+/// use enhanced_locking_redis::{RedisConfig, Servers};
+/// let config = RedisConfig::new(Servers::single("127.0.0.1", 6379)).namespace("locks-of-ci");
+/// assert_eq!(config.buckets(), 1, "a single server needs no more");
+/// ```
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Where the servers are.
+    pub servers: Servers,
+    /// Name in front of all keys: stores with different names do not see each other.
+    pub namespace: String,
+    /// ACL user; `None` for the default one.
+    pub username: Option<String>,
+    /// Password, if one is needed. Never shown.
+    pub password: Option<String>,
+    /// Database number; 0 in a cluster.
+    pub database: u8,
+    /// How many buckets keys are spread over. Fixed when a namespace is first used. `None` means 1, and 256 in a cluster.
+    ///
+    /// One bucket is one slot: with one, every operation sees everything, so batches over any keys are atomic, totals
+    /// are exact and the feed has one order. More are needed only where the keys must be spread over several masters.
+    pub buckets: Option<u16>,
+    /// Limits, windows and credits.
+    pub policy: RedisPolicy,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long an answer may take before the outcome is called unknown.
+    pub command_timeout: Duration,
+    /// How often one who waits looks although nobody told it to: what a lost message costs at most.
+    pub poll_period: Duration,
+    /// A clock instead of the server's, for tests: a namespace that was made with one is only opened with one.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl RedisConfig {
+    /// Buckets of a cluster, unless told otherwise.
+    pub const CLUSTER_BUCKETS: u16 = 256;
+
+    /// A store on these servers, with the defaults.
+    #[must_use]
+    pub fn new(servers: Servers) -> Self {
+        Self {
+            servers,
+            namespace: "enhanced-locks".to_owned(),
+            username: None,
+            password: None,
+            database: 0,
+            buckets: None,
+            policy: RedisPolicy::default(),
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(5),
+            poll_period: Duration::from_secs(2),
+            clock: None,
+        }
+    }
+
+    /// Sets the name in front of all keys.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How many buckets there are to be.
+    #[must_use]
+    pub fn buckets(&self) -> u16 {
+        let default = if self.servers.is_cluster() { Self::CLUSTER_BUCKETS } else { 1 };
+        self.buckets.unwrap_or(default)
+    }
+}
+
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("servers", &self.servers)
+            .field("namespace", &self.namespace)
+            .field("username", &self.username)
+            .field("database", &self.database)
+            .field("buckets", &self.buckets())
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

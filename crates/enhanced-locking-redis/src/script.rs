@@ -1,0 +1,181 @@
+//! The script that carries out operations. Owns putting its parts together with the constants of layout and policy;
+//! what it does is in `scripts/*.lua`.
+
+use std::time::Duration;
+
+use enhanced_locking_foundation::{EndReason, Limits, Page, Priority, QueuePlace};
+
+use crate::RedisPolicy;
+
+/// The parts, in order: what is used stands before what uses it.
+const PARTS: [&str; 8] = [
+    include_str!("scripts/store.lua"),
+    include_str!("scripts/feed.lua"),
+    include_str!("scripts/index.lua"),
+    include_str!("scripts/handoff.lua"),
+    include_str!("scripts/acquire.lua"),
+    include_str!("scripts/own.lua"),
+    include_str!("scripts/manage.lua"),
+    include_str!("scripts/read.lua"),
+];
+const RUN: &str = include_str!("scripts/run.lua");
+
+/// The clock is read once per call (design §4, "time").
+const SERVER_TIME: &str =
+    "local time = redis.call('TIME')\nlocal now = tonumber(time[1]) * 1000000 + tonumber(time[2])\n";
+/// A script of its own, so that nobody can tell the time to the one that is used.
+const TEST_TIME: &str = "local now = tonumber(ARGV[2])\n";
+
+/// Fields of a stored entry, in order, from 1.
+const ENTRY: [&str; 17] = [
+    "key", "owner", "mode", "priority", "lease", "wait", "max_age", "user", "repo", "number", "metadata",
+    "node", "token", "since", "limit", "alive", "sequence",
+];
+/// Fields of a remembered end.
+const ENDED: [&str; 5] = ["ended_key", "ended_reason", "ended_at", "ended_token", "ended_number"];
+/// The bucket's own figures, all numbers. Those of the priorities are one after the other.
+const META: [&str; 15] = [
+    "last_token",
+    "events",
+    "last_sequence",
+    "held",
+    "waiting",
+    "resources",
+    "finished",
+    "forgotten",
+    "next",
+    "time",
+    "waiting_low",
+    "waiting_normal",
+    "waiting_high",
+    "waiting_critical",
+    "waiting_emergency",
+];
+const LISTENERS: &str = "listeners";
+/// Kinds of events, from 1.
+pub(crate) const EVENTS: [&str; 8] = [
+    "event_queued",
+    "event_acquired",
+    "event_granted",
+    "event_claimed",
+    "event_renewed",
+    "event_reprioritised",
+    "event_transferred",
+    "event_ended",
+];
+
+/// Added to ranks so that they are never negative: credits reach further back than the epoch in tests only.
+const RANK_OFFSET: u64 = 1 << 52;
+/// Numbers of Lua are exact up to here.
+const EXACT: u64 = 1 << 53;
+/// Soft edges named per waiting request.
+const MAX_AHEAD: usize = 64;
+
+/// The text of the script for a policy. `buckets` share the totals evenly.
+pub(crate) fn text(policy: &RedisPolicy, buckets: usize, test_time: bool, sharded: bool) -> String {
+    let constants = Constants::new(policy, buckets, sharded);
+    let mut text = String::from(if test_time { TEST_TIME } else { SERVER_TIME });
+    for part in PARTS.iter().chain([&RUN]) {
+        constants.fill(part, &mut text);
+    }
+    text
+}
+
+/// The code of a reason in scripts, from 1.
+pub(crate) fn reason_code(reason: EndReason) -> u64 {
+    EndReason::ALL.iter().position(|other| *other == reason).map_or(0, |at| at as u64 + 1)
+}
+
+/// The reason of a code.
+pub(crate) fn reason_of(code: u64) -> Option<EndReason> {
+    EndReason::ALL.get(usize::try_from(code.checked_sub(1)?).ok()?).copied()
+}
+
+/// What the names in the scripts stand for.
+struct Constants(Vec<(&'static str, String)>);
+
+impl Constants {
+    fn new(policy: &RedisPolicy, buckets: usize, sharded: bool) -> Self {
+        let Limits {
+            waiters_per_key, waiters_per_owner, waiters_total, locks_total, finished, events, ..
+        } = policy.limits;
+        let share = |total: usize| total.div_ceil(buckets.max(1));
+        let figure = |value: usize| (value as u64).min(EXACT).to_string();
+        let micros = |duration: Duration| {
+            u64::try_from(duration.as_micros()).unwrap_or(EXACT).min(RANK_OFFSET / 2).to_string()
+        };
+        let meta: Vec<&str> = META.into_iter().chain([LISTENERS]).collect();
+        let credits = Priority::ALL.map(|priority| micros(policy.credits.credit(priority)));
+        let mut all = vec![
+            ("limit_per_key", figure(waiters_per_key)),
+            ("limit_per_owner", figure(waiters_per_owner)),
+            ("limit_waiting", figure(share(waiters_total))),
+            ("limit_locks", figure(share(locks_total))),
+            ("limit_finished", figure(share(finished))),
+            ("limit_events", figure(share(events))),
+            ("claim_window", micros(policy.timing.claim_window)),
+            ("keep_alive", micros(policy.timing.keep_alive)),
+            ("credits", credits.join(", ")),
+            ("rank_offset", RANK_OFFSET.to_string()),
+            ("max_blockers", QueuePlace::MAX_BLOCKERS.to_string()),
+            ("max_page", Page::<()>::MAX_ITEMS.to_string()),
+            ("max_ahead", MAX_AHEAD.to_string()),
+            ("publish", if sharded { "SPUBLISH" } else { "PUBLISH" }.to_owned()),
+            ("meta_format", format!("<{}", "d".repeat(meta.len()))),
+            ("meta_empty", vec!["0"; meta.len()].join(", ")),
+            ("meta_len", meta.len().to_string()),
+            ("ended_len", ENDED.len().to_string()),
+        ];
+        for names in [&ENTRY[..], &ENDED, &meta, &EVENTS] {
+            all.extend(names.iter().enumerate().map(|(at, name)| (*name, (at + 1).to_string())));
+        }
+        all.extend(EndReason::ALL.map(|reason| (reason.as_str(), reason_code(reason).to_string())));
+        Self(all)
+    }
+
+    /// Adds a part, with every name replaced by what it stands for and comments left out.
+    fn fill(&self, part: &str, text: &mut String) {
+        for line in part.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("--")) {
+            let mut pieces = line.split('$');
+            text.push_str(pieces.next().unwrap_or_default());
+            for piece in pieces {
+                let end = piece.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(piece.len());
+                let (name, rest) = piece.split_at(end);
+                let value = self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+                // An unknown name stays, and no server accepts it; a test below looks for them.
+                text.push_str(value.unwrap_or("$"));
+                text.push_str(if value.is_some() { "" } else { name });
+                text.push_str(rest);
+            }
+            text.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_the_scripts_stands_for_something() {
+        let text = text(&RedisPolicy::default(), 1, false, false);
+        let left: Vec<&str> = text.lines().filter(|line| line.contains('$')).collect();
+        assert_eq!(left, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn no_two_names_are_the_same() {
+        let Constants(all) = Constants::new(&RedisPolicy::default(), 1, false);
+        for (at, (name, _)) in all.iter().enumerate() {
+            assert!(all[..at].iter().all(|(other, _)| other != name), "{name} is there twice");
+        }
+    }
+
+    #[test]
+    fn reasons_have_codes_and_back() {
+        for reason in EndReason::ALL {
+            assert_eq!(reason_of(reason_code(reason)), Some(reason));
+        }
+        assert_eq!((reason_of(0), reason_of(11)), (None, None));
+    }
+}

@@ -1,0 +1,180 @@
+-- Entries and their places in the sorted sets. Owns every index of an entry, so that no operation can forget one.
+--
+-- Members are put together of texts that have no control characters, with zero bytes between, and an id at the end.
+--   holders    key 0 id                       all scores zero: in the order of keys
+--   line       key 0 rank sequence id         rank and sequence with 16 digits each
+--   deadlines  key 0 id                       score: when time ends it, in microseconds
+--   selectors  'o' owner 0 key 0 id, 'p' repository 0 number 0 key 0 id
+--   arrivals   id                             score: when it joined the line
+
+-- The part of a member after the last of so many zero bytes.
+function F.key_and_id(member)
+  local at = string.find(member, '\0', 1, true)
+  return string.sub(member, 1, at - 1), string.sub(member, at + 1)
+end
+
+function F.credit(priority)
+  local credits = { $credits }
+  return credits[priority + 1]
+end
+
+function F.rank(entry)
+  return entry[$since] - F.credit(entry[$priority])
+end
+
+-- Where a waiting entry stands in the line.
+function F.place(id, entry)
+  return entry[$key] .. '\0' .. string.format('%016.0f%016.0f', F.rank(entry) + $rank_offset, entry[$sequence]) .. id
+end
+
+-- When time ends an entry; 0 if it does not.
+function F.deadline(entry)
+  local limit, alive = entry[$limit], entry[$alive]
+  if alive == 0 then return limit end
+  if entry[$token] > 0 or limit == 0 or alive < limit then return alive end
+  return limit
+end
+
+-- Writes down the deadline of an entry, which was `before`.
+function F.schedule(id, entry, before)
+  local at = F.deadline(entry)
+  if at == before then return end
+  local member = entry[$key] .. '\0' .. id
+  if at == 0 then
+    call('ZREM', K[4], member)
+    return
+  end
+  call('ZADD', K[4], at, member)
+  local m = S.m
+  if m[$next] == 0 or at < m[$next] then
+    m[$next] = at
+    S.changed = true
+  end
+end
+
+-- Whether the time of anything in the bucket has run out. The figure kept is never later than the truth.
+function F.is_anything_over()
+  local next = S.m[$next]
+  if next == 0 or next > now then return false end
+  next = F.earliest()
+  return next > 0 and next <= now
+end
+
+-- The earliest deadline; 0 if there is none.
+function F.earliest()
+  local first = call('ZRANGE', K[4], 0, 0, 'WITHSCORES')
+  local next = first[2] and tonumber(first[2]) or 0
+  S.m[$next] = next
+  return next
+end
+
+function F.add_selectors(id, entry)
+  local own = '\0' .. entry[$key] .. '\0' .. id
+  if entry[$repo] then
+    call('ZADD', K[5], 0, 'o' .. entry[$owner] .. own, 0, 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own)
+  else
+    call('ZADD', K[5], 0, 'o' .. entry[$owner] .. own)
+  end
+end
+
+function F.remove_selectors(id, entry)
+  local own = '\0' .. entry[$key] .. '\0' .. id
+  if entry[$repo] then
+    call('ZREM', K[5], 'o' .. entry[$owner] .. own, 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own)
+  else
+    call('ZREM', K[5], 'o' .. entry[$owner] .. own)
+  end
+end
+
+-- Adds a holder to the sets that only holders are in.
+function F.add_holder(id, entry)
+  call('ZADD', K[2], 0, entry[$key] .. '\0' .. id)
+  S.m[$held] = S.m[$held] + 1
+  S.entry[id] = entry
+  F.touch(id)
+  S.changed = true
+end
+
+-- Adds a waiter to the sets that only waiters are in.
+function F.add_waiter(id, entry)
+  local m, at = S.m, $waiting_low + entry[$priority]
+  call('ZADD', K[3], 0, F.place(id, entry))
+  call('ZADD', K[7], entry[$since], id)
+  m[$waiting] = m[$waiting] + 1
+  m[at] = m[at] + 1
+  F.count_waiting(entry[$owner], 1)
+  S.entry[id] = entry
+  F.touch(id)
+  S.changed = true
+end
+
+-- Takes an entry out of the sets of holders, or out of those of waiters.
+function F.leave(id, entry)
+  local m = S.m
+  if entry[$token] > 0 then
+    call('ZREM', K[2], entry[$key] .. '\0' .. id)
+    m[$held] = m[$held] - 1
+  else
+    local at = $waiting_low + entry[$priority]
+    call('ZREM', K[3], F.place(id, entry))
+    call('ZREM', K[7], id)
+    m[$waiting] = m[$waiting] - 1
+    m[at] = m[at] - 1
+    F.count_waiting(entry[$owner], -1)
+  end
+  S.changed = true
+end
+
+-- Takes an entry out of everything.
+function F.remove(id, entry)
+  F.leave(id, entry)
+  F.remove_selectors(id, entry)
+  if F.deadline(entry) > 0 then call('ZREM', K[4], entry[$key] .. '\0' .. id) end
+  S.entry[id] = false
+  F.touch(id)
+  -- An exclusive holder is alone: without a line in the bucket nothing can be left of its resource.
+  if not (entry[$token] > 0 and entry[$mode] == 0) and F.first_holder(entry[$key]) then return end
+  if F.first_waiting(entry[$key]) then return end
+  S.m[$resources] = S.m[$resources] - 1
+end
+
+-- The ids of the first holders of a key.
+function F.holders(key, most)
+  local members = call('ZRANGEBYLEX', K[2], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, most)
+  for n = 1, #members do members[n] = string.sub(members[n], #key + 2) end
+  return members
+end
+
+function F.first_holder(key)
+  local member = call('ZRANGEBYLEX', K[2], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, 1)[1]
+  return member and string.sub(member, #key + 2)
+end
+
+-- The first in line for a key: its id, rank and sequence.
+function F.first_waiting(key)
+  if S.m[$waiting] == 0 then return nil end
+  local member = call('ZRANGEBYLEX', K[3], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, 1)[1]
+  if not member then return nil end
+  local at = #key + 2
+  return string.sub(member, at + 32),
+    tonumber(string.sub(member, at, at + 15)) - $rank_offset, tonumber(string.sub(member, at + 16, at + 31))
+end
+
+-- The ids of a line, head first.
+function F.line(key, from, most)
+  local members = call('ZRANGEBYLEX', K[3], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', from, most)
+  for n = 1, #members do members[n] = string.sub(members[n], #key + 34) end
+  return members
+end
+
+function F.depth(key)
+  if S.m[$waiting] == 0 then return 0 end
+  return call('ZLEXCOUNT', K[3], '[' .. key .. '\0', '(' .. key .. '\1')
+end
+
+-- The entry of an owner for a key: its id, or nil.
+function F.owned(owner, key)
+  local own = 'o' .. owner .. '\0' .. key
+  local member = call('ZRANGEBYLEX', K[5], '[' .. own .. '\0', '(' .. own .. '\1', 'LIMIT', 0, 1)[1]
+  return member and string.sub(member, #own + 2)
+end

@@ -1,0 +1,180 @@
+-- Questions about what is stored. Owns views and pages; nothing here changes anything, and every answer is bounded.
+
+function F.do_find(id)
+  local entry = F.get(id)
+  local ended = not entry and F.ended(id)
+  if not entry and not ended then return cmsgpack.pack('') end
+  local key = entry and entry[$key] or ended[$ended_key]
+  return cmsgpack.pack(key) .. F.state(id, key)
+end
+
+-- A resource with the first of its line: depth, holders, waiters.
+function F.add_view(values, key, waiters)
+  local holders, line = F.holders(key, $max_page), {}
+  local depth = F.depth(key)
+  if waiters > 0 and depth > 0 then line = F.line(key, 0, waiters) end
+  F.prefetch(holders)
+  F.prefetch(line)
+  values[#values + 1] = key
+  values[#values + 1] = depth
+  F.add_entries(values, holders)
+  return F.add_entries(values, line), #holders + depth
+end
+
+function F.do_resource(key, waiters)
+  local values, size = F.add_view({ 1 }, key, waiters)
+  if size == 0 then return cmsgpack.pack(0) end
+  return F.reply(values)
+end
+
+-- Holders in the order of keys and ids, between two bounds of the holders' set.
+function F.do_locks(low, high, limit)
+  local members, ids = call('ZRANGEBYLEX', K[2], low, high, 'LIMIT', 0, limit), {}
+  for n = 1, #members do
+    local _, id = F.key_and_id(members[n])
+    ids[n] = id
+  end
+  F.prefetch(ids)
+  return F.reply(F.add_entries({}, ids))
+end
+
+-- Holders of a selector that also have an owner and a pull request and keys with a prefix; '' and false ask for nothing.
+function F.do_selected(selector, low, high, limit, owner, repo, number)
+  local found = {}
+  while #found < limit do
+    local members = call('ZRANGEBYLEX', K[5], low, high, 'LIMIT', 0, 500)
+    local ids = {}
+    for n = 1, #members do
+      local _, id = F.key_and_id(string.sub(members[n], #selector + 1))
+      ids[n] = id
+    end
+    F.prefetch(ids)
+    for n = 1, #ids do
+      local entry = F.get(ids[n])
+      local wanted = entry[$token] > 0 and (owner == '' or entry[$owner] == owner)
+      wanted = wanted and (not repo or (entry[$repo] == repo and entry[$number] == number))
+      if wanted and #found < limit then found[#found + 1] = ids[n] end
+    end
+    if #members < 500 then break end
+    low = '(' .. members[#members]
+  end
+  return F.reply(F.add_entries({}, found))
+end
+
+-- Resources with a line, in the order of keys.
+function F.do_queues(low, prefix, limit, waiters)
+  local values, count = { 0 }, 0
+  while count < limit and S.m[$waiting] > 0 do
+    local member = call('ZRANGEBYLEX', K[3], low, '+', 'LIMIT', 0, 1)[1]
+    if not member then break end
+    local key = F.key_and_id(member)
+    if string.sub(key, 1, #prefix) ~= prefix then break end
+    F.add_view(values, key, waiters)
+    count = count + 1
+    low = '[' .. key .. '\1'
+  end
+  values[1] = count
+  return F.reply(values)
+end
+
+-- One edge bundle: the request, the holders in its way, and those ahead of it whose modes do not get along.
+function F.add_edge(values, id, entry, line, holders)
+  values[#values + 1] = id
+  values[#values + 1] = F.packed(id)
+  local at = #values + 1
+  values[at] = 0
+  for n = 1, #holders do
+    local holder = F.get(holders[n])
+    if not (holder[$mode] == 1 and entry[$mode] == 1) then
+      values[at] = values[at] + 1
+      values[#values + 1] = holder[$owner]
+      values[#values + 1] = holder[$token]
+    end
+  end
+  local place, ahead = 1, {}
+  while line[place] ~= id do place = place + 1 end
+  for n = place - 1, 1, -1 do
+    local other = F.get(line[n])
+    if not (other[$mode] == 1 and entry[$mode] == 1) then
+      table.insert(ahead, other)
+      if #ahead == $max_ahead then break end
+    end
+  end
+  values[#values + 1] = #ahead
+  for n = #ahead, 1, -1 do
+    values[#values + 1] = ahead[n][$owner]
+    values[#values + 1] = ahead[n][$sequence]
+  end
+end
+
+function F.line_and_holders(key)
+  local line, holders = F.line(key, 0, -1), F.holders(key, -1)
+  F.prefetch(line)
+  F.prefetch(holders)
+  return line, holders
+end
+
+-- What one owner waits for.
+function F.do_owner_edges(prefix, limit)
+  local keys, ids = F.selected(prefix, '', limit)
+  F.prefetch(ids)
+  local values, count = { 0 }, 0
+  for n = 1, math.min(#ids, limit) do
+    local entry = F.get(ids[n])
+    if entry[$token] == 0 then
+      local line, holders = F.line_and_holders(keys[n])
+      F.add_edge(values, ids[n], entry, line, holders)
+      count = count + 1
+    end
+  end
+  values[1] = count
+  return F.reply(values)
+end
+
+-- The whole graph after a key and id, in the order of keys, and of ids within a key: places change while somebody reads.
+function F.do_edges(after, after_id, limit)
+  local values, count = { 0 }, 0
+  local low = after == '' and '-' or '[' .. after .. '\0'
+  while count < limit and S.m[$waiting] > 0 do
+    local member = call('ZRANGEBYLEX', K[3], low, '+', 'LIMIT', 0, 1)[1]
+    if not member then break end
+    local key = F.key_and_id(member)
+    local line, holders = F.line_and_holders(key)
+    local ids = {}
+    for n = 1, #line do
+      if key ~= after or F.before(after_id, line[n]) then ids[#ids + 1] = line[n] end
+    end
+    table.sort(ids, F.before)
+    for n = 1, math.min(#ids, limit - count) do
+      F.add_edge(values, ids[n], F.get(ids[n]), line, holders)
+      count = count + 1
+    end
+    low = '[' .. key .. '\1'
+  end
+  values[1] = count
+  return F.reply(values)
+end
+
+function F.do_stats()
+  local m = S.m
+  local oldest = call('ZRANGE', K[7], 0, 0, 'WITHSCORES')
+  return cmsgpack.pack(now, m[$held], m[$waiting], m[$resources], oldest[2] and tonumber(oldest[2]) or 0,
+    m[$waiting_low], m[$waiting_low + 1], m[$waiting_low + 2], m[$waiting_low + 3], m[$waiting_low + 4])
+end
+
+-- The newest event, the oldest that is kept, and those after a number.
+function F.do_events(after, limit)
+  local last = S.m[$events]
+  local length = call('LLEN', K[6])
+  local oldest = last - math.min(length, $limit_events) + 1
+  local missed = after + 1 < oldest or after > last
+  local from = missed and oldest or after + 1
+  local values = { last, oldest }
+  if from <= last and limit > 0 then
+    -- Element 0 has the number last - length + 1.
+    local index = from - (last - length + 1)
+    local events = call('LRANGE', K[6], index, index + math.min(limit, 1000) - 1)
+    for n = 1, #events do values[n + 2] = events[n] end
+  end
+  return F.reply(values)
+end

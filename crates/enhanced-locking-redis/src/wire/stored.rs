@@ -1,0 +1,196 @@
+//! Entries as the scripts store them. Owns their form on this side: what the scripts do not look at is opaque to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enhanced_locking_foundation::{
+    AcquireRequest, FencingToken, Lease, LockMode, LockRecord, Metadata, OwnerId, Priority, PullRequest,
+    QueuePlace, RequestId, ResourceKey, Timestamp, Wait, WaiterView,
+};
+use enhanced_locking_foundation::{BackendError, ValueError};
+
+use super::pack::Packer;
+use super::unpack::{Unpacker, corrupt};
+use crate::layout::unpack_id;
+
+/// Values of an entry; the names are in `script`.
+const FIELDS: usize = 17;
+
+/// One stored entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) request: Arc<AcquireRequest>,
+    /// `None` for a waiter.
+    token: Option<FencingToken>,
+    since: Timestamp,
+    limit: Option<Timestamp>,
+    alive: Option<Timestamp>,
+    sequence: u64,
+}
+
+impl Stored {
+    /// Reads the packed id and the stored form that follow.
+    pub(crate) fn read(from: &mut Unpacker<'_>) -> Result<Self, BackendError> {
+        let id = unpack_id(from.bytes()?).ok_or_else(|| corrupt("an id that cannot be"))?;
+        Self::of(id, from.bytes()?)
+    }
+
+    /// Reads a stored form.
+    pub(crate) fn of(id: RequestId, form: &[u8]) -> Result<Self, BackendError> {
+        let from = &mut Unpacker::new(form);
+        if from.list()? != FIELDS {
+            return Err(corrupt("an entry of another form"));
+        }
+        let key = ResourceKey::new(from.text()?).map_err(bad)?;
+        let owner = OwnerId::new(from.text()?).map_err(bad)?;
+        let mode = if from.number()? == 0 { LockMode::Exclusive } else { LockMode::Shared };
+        let priority = priority(from.number()?)?;
+        let lease = match from.number()? {
+            0 => Lease::Sticky,
+            micros => Lease::For(Duration::from_micros(micros)),
+        };
+        let wait = match from.signed()? {
+            0 => Wait::No,
+            limit => u64::try_from(limit).map_or(Wait::Forever, |l| Wait::AtMost(Duration::from_micros(l))),
+        };
+        let max_age = Some(from.number()?).filter(|age| *age > 0).map(Duration::from_micros);
+        let user = text(from.maybe()?)?;
+        let repo = text(from.maybe()?)?;
+        let number = text(from.maybe()?)?;
+        let pull = match (repo, number) {
+            (Some(repo), Some(number)) => {
+                let number = number.parse().map_err(|_| corrupt("a pull request without a number"))?;
+                Some(PullRequest { repo, number })
+            }
+            _ => None,
+        };
+        let metadata = from.maybe()?.map_or_else(|| Ok(Metadata::default()), metadata_of)?;
+        let _node = from.maybe()?;
+        let token = Some(from.number()?).filter(|token| *token > 0).map(FencingToken::from_u64);
+        let since = Timestamp::from_micros(from.number()?);
+        let mut time = || Ok::<_, BackendError>(some_time(from.number()?));
+        let (limit, alive) = (time()?, time()?);
+        let sequence = from.number()?;
+        let request =
+            AcquireRequest { id, key, owner, user, pull, mode, priority, lease, wait, max_age, metadata };
+        Ok(Self { request: Arc::new(request), token, since, limit, alive, sequence })
+    }
+
+    /// The record of a holder.
+    pub(crate) fn record(self) -> Result<LockRecord, BackendError> {
+        match self.token {
+            Some(token) => Ok(LockRecord {
+                request: self.request,
+                token,
+                acquired_at: self.since,
+                expires_at: self.limit,
+                claim_by: self.alive,
+            }),
+            None => Err(corrupt("a waiter where a holder belongs")),
+        }
+    }
+
+    /// Whether it holds.
+    pub(crate) fn holds(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The place of a waiter.
+    pub(crate) fn place(self, position: usize, depth: usize, holders: Vec<LockRecord>) -> QueuePlace {
+        QueuePlace {
+            request: self.request,
+            position,
+            depth,
+            enqueued_at: self.since,
+            gives_up_at: self.limit,
+            holders,
+            generation: self.sequence,
+        }
+    }
+
+    /// A waiter as others see it.
+    pub(crate) fn view(self, position: usize) -> WaiterView {
+        WaiterView {
+            request: self.request,
+            position,
+            enqueued_at: self.since,
+            gives_up_at: self.limit,
+            generation: self.sequence,
+        }
+    }
+
+    /// The number of its entry in the line.
+    pub(crate) fn generation(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// Adds the entry that a request becomes, its state still to be filled in.
+pub(crate) fn pack_entry(to: Packer, request: &AcquireRequest) -> Packer {
+    let wait = match request.wait {
+        Wait::No => 0,
+        Wait::AtMost(limit) => i64::try_from(micros(limit)).unwrap_or(i64::MAX),
+        Wait::Forever => -1,
+    };
+    let pull = request.pull.as_ref();
+    to.list(FIELDS)
+        .text(request.key.as_str())
+        .text(request.owner.as_str())
+        .number(u64::from(request.mode == LockMode::Shared))
+        .number(request.priority.index() as u64)
+        .number(request.lease.duration().map_or(0, micros))
+        .signed(wait)
+        .number(request.max_age.map_or(0, micros))
+        .maybe(request.user.as_deref())
+        .maybe(pull.map(|pull| &pull.repo))
+        .maybe(pull.map(|pull| pull.number.to_string()))
+        .maybe((!request.metadata.is_empty()).then(|| pack_metadata(&request.metadata)))
+        .text("")
+        .number(0)
+        .number(0)
+        .number(0)
+        .number(0)
+        .number(0)
+}
+
+/// Whole microseconds, at least one: zero has a meaning of its own.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).clamp(1, 1 << 52)
+}
+
+/// A point in time, of which zero is none.
+pub(crate) fn some_time(micros: u64) -> Option<Timestamp> {
+    (micros > 0).then(|| Timestamp::from_micros(micros))
+}
+
+/// The priority with an index.
+pub(crate) fn priority(index: u64) -> Result<Priority, BackendError> {
+    let priority = usize::try_from(index).ok().and_then(|index| Priority::ALL.get(index));
+    priority.copied().ok_or_else(|| corrupt("a priority that cannot be"))
+}
+
+/// A value that breaks a rule it kept when it was stored.
+pub(crate) fn bad(error: ValueError) -> BackendError {
+    corrupt("a value that cannot be").with_source(error)
+}
+
+fn text(bytes: Option<&[u8]>) -> Result<Option<String>, BackendError> {
+    let text = bytes.map(|bytes| std::str::from_utf8(bytes).map(str::to_owned)).transpose();
+    text.map_err(|_| corrupt("a text that is not UTF-8"))
+}
+
+fn pack_metadata(metadata: &Metadata) -> Vec<u8> {
+    let entries = metadata.entries();
+    let packer = Packer::default().number(entries.len() as u64);
+    entries.iter().fold(packer, |to, (name, value)| to.text(name).text(value)).done()
+}
+
+fn metadata_of(form: &[u8]) -> Result<Metadata, BackendError> {
+    let from = &mut Unpacker::new(form);
+    let mut entries = BTreeMap::new();
+    for _ in 0..from.count()? {
+        entries.insert(from.text()?.to_owned(), from.text()?.to_owned());
+    }
+    Metadata::new(entries).map_err(bad)
+}
