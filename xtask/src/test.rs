@@ -18,7 +18,7 @@ pub(crate) struct Args {
     fast: bool,
 }
 
-/// Programs that tests start, each with the Debian package that has it.
+/// Programs that tests start besides a Redis server, each with the Debian package that has it.
 const NEEDED: &[(&str, &str)] = &[("git", "git")];
 
 /// How many stages [`stages`] adds at most.
@@ -40,7 +40,9 @@ pub(crate) fn stages(workspace: &Workspace, args: &Args, all: &mut Stages) -> Re
         for (program, package) in NEEDED {
             tools::ensure(program, package)?;
         }
-        Ok(NEEDED.iter().map(|(program, _)| *program).collect::<Vec<_>>().join(", "))
+        let redis = tools::ensure_redis()?;
+        let programs = NEEDED.iter().map(|(program, _)| *program).chain([redis.as_str()]);
+        Ok(programs.collect::<Vec<_>>().join(", "))
     });
     let signals = default_signals(&sh);
     if args.fast {

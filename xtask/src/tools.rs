@@ -1,6 +1,10 @@
 //! Programs of the machine that tests need: checks for them, and installs them where that is easy.
 //!
-//! `ensure("redis-server", "redis-server")` is how a test that needs a real server will ask for it.
+//! Tests of the Redis store start servers of their own; [`ensure_redis`] sees to the program. Sentinels and clusters
+//! are the same program.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use xshell::{Shell, cmd};
 
@@ -8,6 +12,9 @@ use crate::ui::{Failure, Result, yellow};
 
 /// Set to anything, it keeps [`ensure`] from installing packages.
 const NO_INSTALL_ENV: &str = "ENHANCED_LOCKING_NO_INSTALL";
+
+/// Names the server program that tests start instead of the one in `PATH`; the testkit reads it, too.
+const REDIS_ENV: &str = "REDIS_SERVER";
 
 /// What this machine offers for installing a Debian package.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +52,49 @@ pub(crate) fn ensure(program: &str, package: &str) -> Result<()> {
             Err(Failure::new(format!("installed the package {package}, but {program} is still not in PATH")))
         }
     }
+}
+
+/// Makes sure that tests find a Redis or Valkey server; returns which.
+///
+/// `REDIS_SERVER` names one to use, for tests on other versions; otherwise it is the one in `PATH`, installed by
+/// [`ensure`] where there is none.
+pub(crate) fn ensure_redis() -> Result<String> {
+    let chosen = chosen_server(std::env::var_os(REDIS_ENV))?;
+    let program = match chosen {
+        Some(program) => program,
+        None if !present("redis-server")? && present("valkey-server")? => "valkey-server".to_owned(),
+        None => {
+            ensure("redis-server", "redis-server")?;
+            "redis-server".to_owned()
+        }
+    };
+    let sh = Shell::new()?;
+    let text = cmd!(sh, "{program} --version").quiet().read().map_err(|error| {
+        Failure::new(format!(
+            "{error}: {REDIS_ENV} or PATH must lead to a Redis or Valkey server that starts"
+        ))
+    })?;
+    Ok(server_version(&program, &text))
+}
+
+/// The program that `REDIS_SERVER` names, if it names one.
+fn chosen_server(value: Option<OsString>) -> Result<Option<String>> {
+    let Some(path) = value.filter(|path| !path.is_empty()) else { return Ok(None) };
+    let shown = Path::new(&path).display().to_string();
+    if Path::new(&path).is_file() {
+        return Ok(Some(shown));
+    }
+    Err(Failure::new(format!(
+        "{REDIS_ENV} names {shown}, which is no file: give the full path of a server, or unset it"
+    )))
+}
+
+/// The program's name with the version it told.
+fn server_version(program: &str, text: &str) -> String {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or(program);
+    let version =
+        text.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("of unknown version");
+    format!("{name} {version}")
 }
 
 /// Whether `program` is found in `PATH`.
@@ -128,6 +178,21 @@ mod tests {
             panic!("there is no apt to install with")
         };
         assert!(text.contains("package manager"), "{text}");
+    }
+
+    #[test]
+    fn a_chosen_server_must_be_there() {
+        assert!(chosen_server(None).unwrap().is_none());
+        assert!(chosen_server(Some("".into())).unwrap().is_none());
+        let text = chosen_server(Some("no/such/server".into())).unwrap_err().to_string();
+        assert!(text.contains("no/such/server"), "{text}");
+    }
+
+    #[test]
+    fn the_version_of_a_server_is_shown() {
+        let shown = server_version("/usr/bin/redis-server", "Redis server v=7.0.15 sha=0");
+        assert_eq!(shown, "redis-server 7.0.15");
+        assert_eq!(server_version("valkey-server", "?"), "valkey-server of unknown version");
     }
 
     #[test]
