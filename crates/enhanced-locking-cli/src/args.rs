@@ -133,6 +133,10 @@ pub(crate) enum Command {
     /// Check and show the configuration
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
+    /// Copy the store of the running service
+    Backup(commands::backup::BackupArgs),
+    /// Check the files of a store that no service has open
+    Check(commands::check::CheckArgs),
     /// Show how the service is
     Health(commands::health::HealthArgs),
     /// Let a few pretend pull requests contend for locks

@@ -82,6 +82,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::List(args) => here(commands::list::run(args, &session()?)),
         Command::Queue(args) => here(commands::queue::run(args, &session()?)),
         Command::Watch(args) => here(commands::watch::run(args, &session()?)),
+        Command::Backup(_) => here(commands::backup::run(&session()?)),
+        Command::Check(args) => commands::check::run(&args, &global),
         Command::Health(_) => here(commands::health::run(&session()?)),
     }
 }

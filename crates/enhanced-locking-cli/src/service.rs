@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use enhanced_locking_config::{Backend, Settings};
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig};
-use enhanced_locking_foundation::{BackendInfo, Lease, Limits, LockBackend, Priority, SteadyClock, Timing};
+use enhanced_locking_foundation::{
+    BackendError, BackendInfo, Lease, Limits, LockBackend, Priority, SteadyClock, Timing,
+};
 use enhanced_locking_manager::{HealthStatus, LockManager, ManagerConfig};
 use enhanced_locking_queue::CreditTable;
-use enhanced_locking_server::{AuthToken, Operations, Server, ServerConfig};
+use enhanced_locking_server::{AuthToken, BackupError, Operations, Server, ServerConfig};
 
 use crate::failure::{Failure, chain};
 
@@ -72,7 +75,12 @@ impl Service {
         let store = open(settings)?;
         let config = ManagerConfig { keep_alive: settings.locks.keep_alive, ..ManagerConfig::default() };
         let manager = LockManager::start(store.backend(), config);
-        let operations = Managed { manager: manager.clone(), settings: settings_json(settings) };
+        let operations = Managed {
+            manager: manager.clone(),
+            store: store.clone(),
+            backups: settings.embedded.backup_dir.clone().unwrap_or(settings.data_dir.join("backups")),
+            settings: settings_json(settings),
+        };
         let bound = Server::bind_with(server_config(settings), manager.backend(), Arc::new(operations)).await;
         match bound {
             Ok(server) => {
@@ -119,7 +127,9 @@ fn open(settings: &Settings) -> Result<Store, Failure> {
         Backend::Memory => Ok(Store::Memory(MemoryBackend::new(policy, Arc::new(SteadyClock::new())))),
         Backend::Embedded => {
             let map_size = usize::try_from(settings.embedded.map_size.bytes()).unwrap_or(usize::MAX);
-            let config = EmbeddedConfig { policy, map_size, ..EmbeddedConfig::new(&settings.data_dir) };
+            let journal_size = settings.embedded.journal_size.bytes();
+            let config =
+                EmbeddedConfig { policy, map_size, journal_size, ..EmbeddedConfig::new(&settings.data_dir) };
             let store =
                 enhanced_locking_embedded::open(config).map_err(|error| Failure::new(chain(&error)))?;
             Ok(Store::Embedded(store))
@@ -191,6 +201,9 @@ fn settings_json(settings: &Settings) -> String {
 #[derive(Debug)]
 struct Managed {
     manager: LockManager,
+    store: Store,
+    /// Where copies of the store go.
+    backups: PathBuf,
     settings: String,
 }
 
@@ -236,6 +249,17 @@ impl Operations for Managed {
 
     fn config_json(&self) -> String {
         self.settings.clone()
+    }
+
+    async fn backup(&self) -> Result<PathBuf, BackupError> {
+        let Store::Embedded(store) = &self.store else { return Err(BackupError::Unsupported) };
+        // A name that sorts by time and needs no quotes.
+        let name = store.now().await?.to_string().replace(':', "-");
+        let directory = self.backups.join(name);
+        let copied = store.engine().backup(&directory).await;
+        copied.map_err(BackendError::from)?;
+        tracing::info!(directory = %directory.display(), "the store was copied");
+        Ok(directory)
     }
 
     fn is_draining(&self) -> bool {

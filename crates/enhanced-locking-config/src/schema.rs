@@ -187,6 +187,10 @@ keys! {
         "The embedded store's directory; relative to the working directory, made when missing.";
     "embedded.map-size" => embedded.map_size, size(1 << 20, 1 << 44), Some("1GiB"), Restart,
         "Address space reserved for the embedded store at the start; it grows by itself.";
+    "embedded.journal-size" => embedded.journal_size, size(64 << 10, 1 << 34), Some("16MiB"), Restart,
+        "How much is committed to the journal before it is moved into the data file.";
+    "embedded.backup-dir" => embedded.backup_dir, Rule::Path, None, Restart,
+        "Where `enhanced-locks backup` puts copies; `backups` in `data-dir` if not set.";
     "priority-queue.enabled" => priority_queue.enabled, Rule::Switch, Some("false"), Restart,
         "Serve waiters by priority; off is first come, first served.";
     "priority-queue.credits.low" => priority_queue.credits.low, duration(0, DAY_MS), None, Restart,

@@ -68,6 +68,10 @@ pub struct Settings {
 pub struct EmbeddedSettings {
     /// `embedded.map-size`.
     pub map_size: ByteSize,
+    /// `embedded.journal-size`.
+    pub journal_size: ByteSize,
+    /// `embedded.backup-dir`.
+    pub backup_dir: Option<PathBuf>,
 }
 
 /// `priority-queue`: who is served first.
@@ -302,7 +306,11 @@ impl Settings {
             compatibility_mode: false,
             backend: Backend::Embedded,
             data_dir: PathBuf::new(),
-            embedded: EmbeddedSettings { map_size: ByteSize::default() },
+            embedded: EmbeddedSettings {
+                map_size: ByteSize::default(),
+                journal_size: ByteSize::default(),
+                backup_dir: None,
+            },
             priority_queue: PriorityQueueSettings {
                 enabled: false,
                 credits: CreditSettings {

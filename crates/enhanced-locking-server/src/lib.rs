@@ -38,6 +38,6 @@ mod server;
 mod waits;
 
 pub use config::{AuthToken, ServerConfig};
-pub use port::{BareStore, Operations};
+pub use port::{BackupError, BareStore, Operations};
 pub use routes::{ROUTES, Route};
 pub use server::{BindError, Server};

@@ -5,9 +5,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enhanced_locking_client::api::{
-    CleanupBody, CleanupReply, HealthDetailView, InfoView, StatsView, TimeReply,
+    BackupReply, CleanupBody, CleanupReply, HealthDetailView, InfoView, StatsView, TimeReply,
 };
 
+use enhanced_locking_foundation::ErrorCode;
+
+use crate::BackupError;
 use crate::app::App;
 use crate::body::Json;
 use crate::problem::Refusal;
@@ -97,6 +100,17 @@ pub(crate) async fn time(State(app): State<App>) -> Result<Answer<TimeReply>, Re
 /// `GET /info`.
 pub(crate) async fn info(State(app): State<App>) -> Answer<InfoView> {
     Answer(InfoView::from(&app.backend.info()))
+}
+
+/// `POST /backup`.
+pub(crate) async fn backup(State(app): State<App>) -> Result<Answer<BackupReply>, Refusal> {
+    match app.operations.backup().await {
+        Ok(directory) => Ok(Answer(BackupReply { directory: directory.display().to_string() })),
+        Err(error @ BackupError::Unsupported) => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, StatusCode::NOT_IMPLEMENTED, error.to_string()))
+        }
+        Err(BackupError::Failed(error)) => Err(error.into()),
+    }
 }
 
 /// `POST /cleanup`.

@@ -1,10 +1,11 @@
 //! What the service shows about itself: health, metrics, settings. Owns the small port and the version for a bare store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use enhanced_locking_client::api::{ComponentView, HealthDetailView, HealthView, InfoView, StatsView};
-use enhanced_locking_foundation::LockBackend;
+use enhanced_locking_foundation::{BackendError, LockBackend};
 
 /// What a service shows besides its locks. The manager knows all of it; [`BareStore`] does without one.
 #[async_trait]
@@ -23,6 +24,14 @@ pub trait Operations: Send + Sync + std::fmt::Debug + 'static {
         "{}".to_owned()
     }
 
+    /// Copies the store while it goes on, to a place of the service's own choice. Answers which.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    async fn backup(&self) -> Result<PathBuf, BackupError> {
+        Err(BackupError::Unsupported)
+    }
+
     /// Whether new work is refused because the service goes down.
     fn is_draining(&self) -> bool {
         false
@@ -30,6 +39,18 @@ pub trait Operations: Send + Sync + std::fmt::Debug + 'static {
 
     /// The service was told to stop: refuse new work, finish what is under way.
     async fn drain(&self) {}
+}
+
+/// Why there is no copy of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// It has no files of its own.
+    #[error("this store has no files to copy; back it up with its own tools")]
+    Unsupported,
+    /// The copy could not be made.
+    #[error(transparent)]
+    Failed(#[from] BackendError),
 }
 
 /// Health and a few metrics of a store without a manager.

@@ -57,6 +57,7 @@ pub const ROUTES: &[Route] = routes! {
     GET "/api/enhanced-locks/ping"
     GET "/api/enhanced-locks/config"
     POST "/api/enhanced-locks/cleanup"
+    POST "/api/enhanced-locks/backup"
     GET "/api/enhanced-locks/openapi.json"
     GET "/api/enhanced-locks/docs"
     GET "/"
@@ -93,6 +94,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/ping", get(operations::ping))
         .route("/config", get(operations::config))
         .route("/cleanup", post(operations::cleanup))
+        .route("/backup", post(operations::backup))
         .route("/openapi.json", get(dashboard::openapi))
         .route("/docs", get(dashboard::docs));
     Router::new()

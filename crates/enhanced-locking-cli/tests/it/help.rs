@@ -24,6 +24,8 @@ const COMMANDS: [&str; 20] = [
     "config check-features",
     "health",
     "demo",
+    "backup",
+    "check",
     "completions",
     "man",
 ];

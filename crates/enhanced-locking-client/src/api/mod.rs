@@ -30,6 +30,7 @@
 //! | `GET /events/end` | → [`CursorReply`] | `events_end` |
 //! | `GET /events` | server-sent [`EventView`]s, resumed by `Last-Event-ID` | |
 //! | `POST /cleanup` | [`CleanupBody`] → [`CleanupReply`] | `sweep` |
+//! | `POST /backup` | → [`BackupReply`] | |
 //! | `GET /health`, `/health/detailed` | → [`HealthView`], [`HealthDetailView`] | |
 //!
 //! ```
@@ -63,8 +64,8 @@ pub use operations::{ComponentView, HealthDetailView, HealthView, InfoView, Stat
 pub use problem::{BlockedView, FieldProblem, LimitView, Problem, ProblemKind};
 pub use queue::{EdgeHolder, EdgeWaiter, QueueStatus, QueueView, WaitEdgeView, WaitEdgesPage, WaiterEntry};
 pub use replies::{
-    AcquireReply, BatchReply, CancelReply, CleanupReply, ClearedReply, ForceReply, HeldReply, LocksPage,
-    ReleaseReply, RenewalResult, RenewalsReply, RequestReply,
+    AcquireReply, BackupReply, BatchReply, CancelReply, CleanupReply, ClearedReply, ForceReply, HeldReply,
+    LocksPage, ReleaseReply, RenewalResult, RenewalsReply, RequestReply,
 };
 pub use views::{Details, EndedView, FinishedView, LockView, PlaceView, RequestView, ViewError};
 

@@ -292,6 +292,13 @@ impl From<CleanupReply> for SweepOutcome {
     }
 }
 
+/// The answer to `POST /backup`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReply {
+    /// The directory on the machine of the service that has the copy. Starting a service on it is restoring it.
+    pub directory: String,
+}
+
 /// One page of `GET /locks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocksPage {

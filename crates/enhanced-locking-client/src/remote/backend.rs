@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use super::transport::{Call, CallError, Transport};
 use super::{ConnectError, RemoteConfig};
 use crate::api::{
-    self, AcquireReply, BatchBody, BatchReply, CancelReply, CleanupBody, CleanupReply, ClearedReply,
-    CursorReply, EventPageView, ForceKeyBody, ForceReply, HealthDetailView, HeldReply, InfoView, LockBody,
-    LocksPage, PriorityBody, ProblemKind, QueueStatus, ReleaseByOwnerBody, ReleaseByPullBody, ReleaseReply,
-    RenewalsBody, RenewalsReply, RequestReply, StatsView, TimeReply, TransferBody, ViewError, WaitEdgesPage,
-    millis,
+    self, AcquireReply, BackupReply, BatchBody, BatchReply, CancelReply, CleanupBody, CleanupReply,
+    ClearedReply, CursorReply, EventPageView, ForceKeyBody, ForceReply, HealthDetailView, HeldReply,
+    InfoView, LockBody, LocksPage, PriorityBody, ProblemKind, QueueStatus, ReleaseByOwnerBody,
+    ReleaseByPullBody, ReleaseReply, RenewalsBody, RenewalsReply, RequestReply, StatsView, TimeReply,
+    TransferBody, ViewError, WaitEdgesPage, millis,
 };
 
 /// The longest one call waits; a longer wait is several calls. Proxies cut connections that are silent for a minute.
@@ -78,6 +78,15 @@ impl RemoteBackend {
     /// [`BackendError`] if it does not answer.
     pub async fn health(&self) -> Result<HealthDetailView, BackendError> {
         self.transport.any_status(Call::read(&["health", "detailed"])).await.map_err(CallError::into_backend)
+    }
+
+    /// Lets the service copy its store, on its own machine.
+    ///
+    /// # Errors
+    /// [`BackendError`] if it does not answer, or cannot.
+    pub async fn backup(&self) -> Result<BackupReply, BackendError> {
+        let call = Call::change(Method::POST, &["backup"]);
+        self.transport.send::<(), _>(call, None).await.map_err(CallError::into_backend)
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, call: Call<'_>) -> Result<T, BackendError> {

@@ -242,6 +242,7 @@ async fn live_answers_have_the_documented_shapes() {
         )
         .await;
     check.call(api, "POST", "/cleanup", Some(json!({}))).await;
+    check.call(api, "POST", "/backup", None).await;
     let events = check.call(api, "GET", "/events/page", None).await;
     let kinds: BTreeSet<&str> =
         events["events"].as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect();
