@@ -1,6 +1,7 @@
 //! The async backend around a lock table. Owns waiting and the translation from port to table; where the table lives and when a change counts is the [`Engine`]'s.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -81,6 +82,8 @@ impl<E: Engine> LockBackend for TableBackend<E> {
     }
 
     async fn acquire(&self, request: AcquireRequest) -> Result<AcquireOutcome, AcquireError> {
+        // Shared from here on: it is wide, and is handed through many hands.
+        let request = Arc::new(request);
         self.engine.submit(move |table, now| table.acquire(request, now)).await?
     }
 

@@ -84,8 +84,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forget-what-has-ended",
         file: "crates/enhanced-locking-core/src/table/acquire.rs",
-        find: "if let Some(ended) = self.finished.of(&request.id, &request.key) {",
-        replace: "if let Some(ended) = self.finished.of(&request.id, &request.key).filter(|_| false) {",
+        find: "if let Some(ended) = self.finished.of(hash, &request.id, &request.key) {",
+        replace: "if let Some(ended) = self.finished.of(hash, &request.id, &request.key).filter(|_| false) {",
         tests: &["-p", "enhanced-locking-core", "--test", "conformance"],
         filter: &[],
         needs_binary: false,

@@ -10,6 +10,7 @@ use enhanced_locking_queue::Place;
 
 use super::LockTable;
 use super::entry::{Handle, ResourceIndex, State, Waiting};
+use super::lookup::NameHash;
 
 impl LockTable {
     /// Takes the lock, joins the line, or reports who is in the way.
@@ -18,20 +19,22 @@ impl LockTable {
     /// [`AcquireError`]: see the variants. Nothing was changed, except that what was over has ended.
     pub fn acquire(
         &mut self,
-        request: AcquireRequest,
+        request: impl Into<Arc<AcquireRequest>>,
         now: Timestamp,
     ) -> Result<AcquireOutcome, AcquireError> {
+        let request = request.into();
         request.check()?;
-        let known = self.resources.find(&request.key).filter(|resource| !self.resources[*resource].is_free());
-        let Some(resource) = known else {
+        let hash = self.ids.of(&request.id);
+        let known = self.resources.find(&request.key);
+        let Some(resource) = known.filter(|resource| !self.resources[*resource].is_free()) else {
             // Nobody holds or waits: the common case has nothing to settle and nobody to ask.
-            self.check_id(&request)?;
+            self.check_id(hash, &request)?;
             self.check_room(1)?;
-            let resource = self.resources.find_or_new(&request.key);
-            return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
+            let resource = known.unwrap_or_else(|| self.resources.find_or_new(&request.key));
+            return Ok(AcquireOutcome::Held(self.grant_now(resource, hash, request, now)));
         };
         self.settle(resource, now);
-        let outcome = self.acquire_settled(resource, request, now);
+        let outcome = self.acquire_settled(resource, hash, request, now);
         self.resources.release(resource);
         outcome
     }
@@ -67,7 +70,7 @@ impl LockTable {
         let mut own: Vec<Option<Handle>> = Vec::with_capacity(requests.len());
         let mut busy = Vec::new();
         for request in &requests {
-            let existing = self.existing(request)?;
+            let existing = self.existing(self.ids.of(&request.id), request)?;
             // An owner that waits for the key goes on waiting: it must not get a second entry.
             let held = match existing {
                 Some(handle) => self.entries[handle].holding().is_some(),
@@ -90,7 +93,8 @@ impl LockTable {
                 Some(record) => record,
                 None => {
                     let resource = self.resources.find_or_new(&request.key);
-                    self.grant_now(resource, request, now)
+                    let hash = self.ids.of(&request.id);
+                    self.grant_now(resource, hash, Arc::new(request), now)
                 }
             });
         }
@@ -100,10 +104,11 @@ impl LockTable {
     fn acquire_settled(
         &mut self,
         resource: ResourceIndex,
-        request: AcquireRequest,
+        hash: NameHash,
+        request: Arc<AcquireRequest>,
         now: Timestamp,
     ) -> Result<AcquireOutcome, AcquireError> {
-        if let Some(handle) = self.existing(&request)? {
+        if let Some(handle) = self.existing(hash, &request)? {
             self.keep_alive(handle, now);
             return Ok(match self.claim(handle, now) {
                 Some(record) => AcquireOutcome::Held(record),
@@ -112,20 +117,20 @@ impl LockTable {
         }
         if self.could_hold(&request, now) {
             self.check_room(1)?;
-            return Ok(AcquireOutcome::Held(self.grant_now(resource, request, now)));
+            return Ok(AcquireOutcome::Held(self.grant_now(resource, hash, request, now)));
         }
         if !request.wait.may_queue() {
             return Ok(AcquireOutcome::Busy(self.blockers(resource)));
         }
         self.check_line(resource, &request)?;
-        let handle = self.enqueue(resource, request, now);
+        let handle = self.enqueue(resource, hash, request, now);
         Ok(AcquireOutcome::Queued(self.place(handle)))
     }
 
     /// The entry that answers this request already: the request itself sent again, or the owner's.
-    fn existing(&self, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
-        self.check_id(request)?;
-        if let Some(handle) = self.request(&request.id) {
+    fn existing(&self, hash: NameHash, request: &AcquireRequest) -> Result<Option<Handle>, AcquireError> {
+        self.check_id(hash, request)?;
+        if let Some(handle) = self.request_of(hash, &request.id) {
             return Ok(Some(handle));
         }
         let Some(handle) = self.owners.get(&request.owner, &request.key) else {
@@ -139,11 +144,11 @@ impl LockTable {
     }
 
     /// Refuses an id that is over, or that names another request.
-    fn check_id(&self, request: &AcquireRequest) -> Result<(), AcquireError> {
-        if let Some(ended) = self.finished.of(&request.id, &request.key) {
+    fn check_id(&self, hash: NameHash, request: &AcquireRequest) -> Result<(), AcquireError> {
+        if let Some(ended) = self.finished.of(hash, &request.id, &request.key) {
             return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
         }
-        match self.request(&request.id) {
+        match self.request_of(hash, &request.id) {
             Some(handle) if !request.is_retry_of(&self.entries[handle].request) => {
                 Err(AcquireError::IdReused { id: request.id.clone() })
             }
@@ -186,16 +191,27 @@ impl LockTable {
         self.resources[resource].line.first().is_none_or(|(first, _)| place < first)
     }
 
-    fn grant_now(&mut self, resource: ResourceIndex, request: AcquireRequest, now: Timestamp) -> LockRecord {
-        let request = Arc::new(request);
+    fn grant_now(
+        &mut self,
+        resource: ResourceIndex,
+        hash: NameHash,
+        request: Arc<AcquireRequest>,
+        now: Timestamp,
+    ) -> LockRecord {
         let holding = self.new_holding(&request, None, now);
-        self.insert_holder(resource, Arc::clone(&request), holding);
+        self.insert_holder(resource, hash, Arc::clone(&request), holding);
         let record = holding.record(&request);
         self.emit(EventKind::Acquired, Some((request, Some(holding.token))), now);
         record
     }
 
-    fn enqueue(&mut self, resource: ResourceIndex, request: AcquireRequest, now: Timestamp) -> Handle {
+    fn enqueue(
+        &mut self,
+        resource: ResourceIndex,
+        hash: NameHash,
+        request: Arc<AcquireRequest>,
+        now: Timestamp,
+    ) -> Handle {
         self.last_sequence += 1;
         let place =
             Place { rank: self.policy.credits.rank(now, request.priority), sequence: self.last_sequence };
@@ -205,8 +221,7 @@ impl LockTable {
             gives_up_at: request.wait.limit().map(|limit| now.plus(limit)),
             keep_alive_by: (!request.lease.is_sticky()).then(|| now.plus(self.policy.timing.keep_alive)),
         };
-        let request = Arc::new(request);
-        let handle = self.insert_waiter(resource, Arc::clone(&request), waiting);
+        let handle = self.insert_waiter(resource, hash, Arc::clone(&request), waiting);
         let position = self.resources[resource].line.position(place).unwrap_or(1);
         self.emit(EventKind::Queued { position }, Some((request, None)), now);
         handle

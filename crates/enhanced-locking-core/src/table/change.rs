@@ -21,7 +21,7 @@ impl LockTable {
         let (resource, holder) = self.settle_key(grant, now);
         let Some((resource, handle)) = resource.zip(holder) else {
             self.tidy(resource);
-            return match self.finished.of(&grant.id, &grant.key) {
+            return match self.ended(&grant.id, &grant.key) {
                 Some(ended) if ended.reason == EndReason::Released && ended.token == Some(grant.token) => {
                     Ok(ReleaseOutcome::AlreadyReleased)
                 }
@@ -72,7 +72,7 @@ impl LockTable {
                     None => RequestState::Queued(self.place(handle)),
                 }
             }
-            None => match self.finished.of(&ticket.id, &ticket.key) {
+            None => match self.ended(&ticket.id, &ticket.key) {
                 Some(ended) => RequestState::Finished(ended.clone()),
                 None => RequestState::Unknown,
             },
@@ -140,7 +140,7 @@ impl LockTable {
             let State::Waiting(mut waiting) = entry.state else { return Err(ReprioritiseError::NotQueued) };
             let rank = self.policy.credits.rank(waiting.enqueued_at, priority);
             waiting.place = Place { rank, ..waiting.place };
-            self.insert_waiter(resource, Arc::clone(&entry.request), waiting);
+            self.insert_waiter(resource, entry.hash, Arc::clone(&entry.request), waiting);
             self.emit(EventKind::Reprioritised { from }, Some((entry.request, None)), now);
             self.promote(resource, now);
         }
@@ -195,7 +195,7 @@ impl LockTable {
         let live = self.request(&grant.id).map(|handle| &self.entries[handle]);
         let current = live.filter(|entry| entry.request.key == grant.key).and_then(|entry| entry.holding());
         NotHeld {
-            ended: self.finished.of(&grant.id, &grant.key).cloned(),
+            ended: self.ended(&grant.id, &grant.key).cloned(),
             current: current.map(|holding| holding.token),
         }
     }
@@ -246,7 +246,7 @@ impl LockTable {
         cause: Cause,
         now: Timestamp,
     ) -> CancelOutcome {
-        if let Some(ended) = self.finished.of(&ticket.id, &ticket.key) {
+        if let Some(ended) = self.ended(&ticket.id, &ticket.key) {
             return CancelOutcome::Finished(ended.clone());
         }
         let ended = Ended { reason, at: now, token: None };
@@ -255,7 +255,8 @@ impl LockTable {
             return CancelOutcome::Finished(ended);
         }
         let limit = self.policy.limits.finished;
-        self.finished.remember(ticket.id.clone(), ticket.key.clone(), ended.clone(), limit);
+        let hash = self.ids.of(&ticket.id);
+        self.finished.remember(hash, ticket.id.clone(), ticket.key.clone(), ended.clone(), limit);
         if self.track_changes {
             self.effects.refused.push((ticket.clone(), ended));
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use enhanced_locking_foundation::{AcquireRequest, FencingToken, LockRecord, Timestamp};
 use enhanced_locking_queue::{Line, Place};
 
+use super::lookup::NameHash;
+
 /// Index of an entry in the table's slab.
 pub(super) type Handle = usize;
 /// Index of a resource in the table's slab.
@@ -14,6 +16,8 @@ pub(super) type ResourceIndex = usize;
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) request: Arc<AcquireRequest>,
+    /// Of the request's id.
+    pub(super) hash: NameHash,
     pub(super) resource: ResourceIndex,
     pub(super) state: State,
 }

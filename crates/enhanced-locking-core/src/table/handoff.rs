@@ -11,22 +11,29 @@ use super::entry::{Entry, Handle, Holding, ResourceIndex, State};
 
 impl LockTable {
     /// Ends a request: out of the table, remembered, told. The caller hands the resource on.
-    pub(super) fn end(&mut self, handle: Handle, reason: EndReason, cause: Cause, now: Timestamp) -> Entry {
+    pub(super) fn end(
+        &mut self,
+        handle: Handle,
+        reason: EndReason,
+        cause: Cause,
+        now: Timestamp,
+    ) -> ResourceIndex {
         let entry = self.remove_entry(handle);
         let token = entry.holding().map(|holding| holding.token);
-        let request = &entry.request;
+        let Entry { request, hash, resource, .. } = entry;
         self.finished.remember(
+            hash,
             request.id.clone(),
             request.key.clone(),
             Ended { reason, at: now, token },
             self.policy.limits.finished,
         );
-        self.emit(EventKind::Ended { reason, cause }, Some((Arc::clone(request), token)), now);
-        entry
+        self.emit(EventKind::Ended { reason, cause }, Some((request, token)), now);
+        resource
     }
 
     /// Ends an entry whose time has run out.
-    pub(super) fn end_over(&mut self, handle: Handle, now: Timestamp) -> Entry {
+    pub(super) fn end_over(&mut self, handle: Handle, now: Timestamp) -> ResourceIndex {
         let reason = match &self.entries[handle].state {
             State::Holding(holding) if holding.claim_by.is_some() => EndReason::Unclaimed,
             State::Holding(_) => EndReason::Expired,
@@ -100,7 +107,7 @@ impl LockTable {
         let waited = entry.waiting().map_or(0, |waiting| micros_between(waiting.enqueued_at, now));
         let claim_by = self.claim_by(&entry.request, now, now);
         let holding = self.new_holding(&entry.request, claim_by, now);
-        self.insert_holder(entry.resource, Arc::clone(&entry.request), holding);
+        self.insert_holder(entry.resource, entry.hash, Arc::clone(&entry.request), holding);
         let record = holding.record(&entry.request);
         self.emit(EventKind::Granted { waited_us: waited }, Some((entry.request, Some(holding.token))), now);
         record

@@ -2,37 +2,50 @@
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::{AcquireRequest, RequestId, Timestamp};
+use enhanced_locking_foundation::{AcquireRequest, Ended, RequestId, ResourceKey, Timestamp};
 
 use super::LockTable;
 use super::entry::{Entry, Handle, Holding, ResourceIndex, State, Waiting};
+use super::lookup::NameHash;
 
 impl LockTable {
     /// The live entry of a request id.
     pub(super) fn request(&self, id: &RequestId) -> Option<Handle> {
-        self.requests.find(id, |handle| self.entries[handle].request.id == *id)
+        self.request_of(self.ids.of(id), id)
     }
 
-    /// Adds a holder.
+    /// The live entry of a request id whose hash is known.
+    pub(super) fn request_of(&self, hash: NameHash, id: &RequestId) -> Option<Handle> {
+        self.requests.find(hash, |handle| self.entries[handle].request.id == *id)
+    }
+
+    /// How a request ended, if it is remembered.
+    pub(super) fn ended(&self, id: &RequestId, key: &ResourceKey) -> Option<&Ended> {
+        self.finished.of(self.ids.of(id), id, key)
+    }
+
+    /// Adds a holder. `hash` is that of the request's id.
     pub(super) fn insert_holder(
         &mut self,
         resource: ResourceIndex,
+        hash: NameHash,
         request: Arc<AcquireRequest>,
         mut holding: Holding,
     ) -> Handle {
         self.in_use += usize::from(self.resources[resource].is_free());
         holding.slot = self.resources[resource].holders.len();
-        let handle = self.entries.insert(Entry { request, resource, state: State::Holding(holding) });
+        let handle = self.entries.insert(Entry { request, hash, resource, state: State::Holding(holding) });
         self.resources[resource].holders.push(handle);
         self.held += 1;
         self.index(handle);
         handle
     }
 
-    /// Adds a waiter.
+    /// Adds a waiter. `hash` is that of the request's id.
     pub(super) fn insert_waiter(
         &mut self,
         resource: ResourceIndex,
+        hash: NameHash,
         request: Arc<AcquireRequest>,
         waiting: Waiting,
     ) -> Handle {
@@ -43,7 +56,7 @@ impl LockTable {
         *self.waiting_by_owner.entry(request.owner.clone()).or_default() += 1;
         self.waiting_by_priority[request.priority.index()] += 1;
         self.arrivals.insert((waiting.enqueued_at, waiting.place.sequence));
-        let handle = self.entries.insert(Entry { request, resource, state: State::Waiting(waiting) });
+        let handle = self.entries.insert(Entry { request, hash, resource, state: State::Waiting(waiting) });
         self.resources[resource].line.insert(waiting.place, handle);
         self.index(handle);
         handle
@@ -56,7 +69,7 @@ impl LockTable {
         }
         let entry = self.entries.remove(handle);
         let request = &entry.request;
-        self.requests.remove(&request.id, handle);
+        self.requests.remove(entry.hash, handle);
         self.owners.remove(&request.owner, &request.key);
         if let Some(pull) = &request.pull {
             self.pulls.remove(&(pull.clone(), request.key.clone(), request.id.clone()));
@@ -121,15 +134,17 @@ impl LockTable {
 
     fn index(&mut self, handle: Handle) {
         let entry = &self.entries[handle];
-        let request = Arc::clone(&entry.request);
+        let request = &entry.request;
         if let Some(deadline) = entry.deadline() {
             self.deadlines.insert(deadline, handle);
         }
-        self.requests.insert(&request.id, handle);
+        self.requests.insert(entry.hash, handle);
         self.owners.insert(&request.owner, &request.key, handle);
         if let Some(pull) = &request.pull {
             self.pulls.insert((pull.clone(), request.key.clone(), request.id.clone()), handle);
         }
-        self.touch(&request);
+        if self.track_changes {
+            self.effects.dirty.push(request.ticket());
+        }
     }
 }

@@ -1,9 +1,25 @@
 //! A compact hash index of numbers. Owns hashing and probing; what a number stands for, and whether it is the one
-//! looked for, is the caller's.
+//! looked for, is the caller's. So is keeping a hash that will be needed again.
 
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// The hash of a name. It means something to those who use the same [`Hasher`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NameHash(u32);
+
+/// Hashes names, differently in every table: nobody can choose names that collide.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hasher(DefaultHashBuilder);
+
+impl Hasher {
+    /// The hash of a name.
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    pub(super) fn of<T: Hash + ?Sized>(&self, name: &T) -> NameHash {
+        NameHash(self.0.hash_one(name) as u32)
+    }
+}
 
 /// Finds a number by the hash of what it stands for.
 ///
@@ -11,8 +27,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// needs no look at what the numbers stand for. Never walked: its order cannot show.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lookup {
-    entries: HashTable<(u32, u32)>,
-    hasher: DefaultHashBuilder,
+    entries: HashTable<(NameHash, u32)>,
 }
 
 impl Lookup {
@@ -21,37 +36,29 @@ impl Lookup {
         self.entries.len()
     }
 
-    /// The number that stands for `value`, as told by `is_it`.
-    pub(super) fn find<T: Hash + ?Sized>(&self, value: &T, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let hash = self.hash(value);
+    /// The number of this hash that is the one, as told by `is_it`.
+    pub(super) fn find(&self, hash: NameHash, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let found = self.entries.find(spread(hash), |(h, number)| *h == hash && is_it(*number as usize));
         found.map(|(_, number)| *number as usize)
     }
 
-    /// Adds a number that stands for `value`.
-    pub(super) fn insert<T: Hash + ?Sized>(&mut self, value: &T, number: usize) {
-        let hash = self.hash(value);
+    /// Adds a number that stands for something of this hash.
+    pub(super) fn insert(&mut self, hash: NameHash, number: usize) {
         // Entries are bounded far below 2^32 by `Limits`.
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         self.entries.insert_unique(spread(hash), (hash, number), |(hash, _)| spread(*hash));
     }
 
-    /// Removes a number that stood for `value`.
-    pub(super) fn remove<T: Hash + ?Sized>(&mut self, value: &T, number: usize) {
-        let hash = self.hash(value);
+    /// Removes a number that stood for something of this hash.
+    pub(super) fn remove(&mut self, hash: NameHash, number: usize) {
         if let Ok(entry) = self.entries.find_entry(spread(hash), |(h, n)| *h == hash && *n as usize == number)
         {
             entry.remove();
         }
     }
-
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    fn hash<T: Hash + ?Sized>(&self, value: &T) -> u32 {
-        self.hasher.hash_one(value) as u32
-    }
 }
 
 /// The table takes its bucket from the low bits and its tag from the high ones.
-fn spread(hash: u32) -> u64 {
+fn spread(NameHash(hash): NameHash) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

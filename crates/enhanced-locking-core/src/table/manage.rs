@@ -38,7 +38,7 @@ impl LockTable {
                 let changed = Arc::make_mut(&mut entry.request);
                 (changed.owner, changed.user, changed.pull) = (to.owner, to.user, to.pull);
                 let holding = self.new_holding(&entry.request, None, now);
-                self.insert_holder(resource, Arc::clone(&entry.request), holding);
+                self.insert_holder(resource, entry.hash, Arc::clone(&entry.request), holding);
                 let record = holding.record(&entry.request);
                 let kind = EventKind::Transferred { from: request.owner.clone() };
                 self.emit(kind, Some((entry.request, Some(holding.token))), now);
@@ -112,10 +112,10 @@ impl LockTable {
             let entries = &self.entries;
             let first = self.deadlines.first_over(now, |handle| entries[handle].request.ticket());
             let Some(handle) = first else { break };
-            let entry = self.end_over(handle, now);
+            let resource = self.end_over(handle, now);
             ended += 1;
-            self.promote(entry.resource, now);
-            self.resources.release(entry.resource);
+            self.promote(resource, now);
+            self.resources.release(resource);
         }
         SweepOutcome { ended, next: self.earliest_deadline() }
     }
@@ -124,7 +124,7 @@ impl LockTable {
     fn transferred_before(&self, grant: &Grant, to: &Transferee) -> Option<LockRecord> {
         let handle = self.owners.get(&to.owner, &grant.key)?;
         let entry = &self.entries[handle];
-        let ended = self.finished.of(&grant.id, &grant.key);
+        let ended = self.ended(&grant.id, &grant.key);
         let same = entry.request.id == grant.id || ended.is_some_and(|e| e.reason == EndReason::Transferred);
         entry.record().filter(|record| same && record.token > grant.token)
     }
@@ -140,13 +140,14 @@ impl LockTable {
         if self.entries[from].request.mode != self.entries[to].request.mode {
             return Err(TransferError::OtherMode);
         }
-        let from = self.end(from, EndReason::Transferred, Cause::none(), now);
+        let owner = self.entries[from].request.owner.clone();
+        self.end(from, EndReason::Transferred, Cause::none(), now);
         let to = self.remove_entry(to);
         let claim_by = self.claim_by(&to.request, now, now);
         let holding = self.new_holding(&to.request, claim_by, now);
-        self.insert_holder(resource, Arc::clone(&to.request), holding);
+        self.insert_holder(resource, to.hash, Arc::clone(&to.request), holding);
         let record = holding.record(&to.request);
-        let kind = EventKind::Transferred { from: from.request.owner.clone() };
+        let kind = EventKind::Transferred { from: owner };
         self.emit(kind, Some((to.request, Some(holding.token))), now);
         // A waiter that left the head of the line may have been what kept shared ones behind it waiting.
         self.promote(resource, now);

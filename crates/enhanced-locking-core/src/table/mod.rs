@@ -41,7 +41,7 @@ use self::deadlines::Deadlines;
 use self::entry::{Entry, Handle};
 use self::finished::Finished;
 pub use self::invariant::Violation;
-use self::lookup::Lookup;
+use self::lookup::{Hasher, Lookup};
 use self::owners::Owners;
 use self::resources::Resources;
 pub use self::restore::{StoredEntry, StoredState, TableMeta};
@@ -73,6 +73,8 @@ pub struct LockTable {
     resources: Resources,
     /// How many resources are held or waited for.
     in_use: usize,
+    /// Hashes request ids, for the live and for those that have come to their end.
+    ids: Hasher,
     requests: Lookup,
     owners: Owners,
     pulls: BTreeMap<(PullRequest, ResourceKey, RequestId), Handle>,
@@ -104,6 +106,7 @@ impl LockTable {
             entries: Slab::new(),
             resources: Resources::default(),
             in_use: 0,
+            ids: Hasher::default(),
             requests: Lookup::default(),
             owners: Owners::default(),
             pulls: BTreeMap::new(),
@@ -140,7 +143,7 @@ impl LockTable {
     }
 
     /// Takes only the events, and keeps the memory they were in: for drivers that store nothing.
-    pub fn drain_events(&mut self) -> impl Iterator<Item = LockEvent> + '_ {
+    pub fn drain_events(&mut self) -> impl ExactSizeIterator<Item = LockEvent> + '_ {
         self.effects.refused.clear();
         self.effects.events.drain(..)
     }

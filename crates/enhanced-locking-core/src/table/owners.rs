@@ -6,13 +6,14 @@ use enhanced_locking_foundation::{OwnerId, ResourceKey};
 use slab::Slab;
 
 use super::entry::Handle;
-use super::lookup::Lookup;
+use super::lookup::{Hasher, Lookup, NameHash};
 
 /// The entries of every owner; one owner has at most one per resource.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners {
     owners: Slab<Owner>,
     by_id: Lookup,
+    hasher: Hasher,
     entries: usize,
 }
 
@@ -36,7 +37,7 @@ impl Owners {
 
     /// The entry of an owner for a resource.
     pub(super) fn get(&self, owner: &OwnerId, key: &ResourceKey) -> Option<Handle> {
-        match &self.owners[self.index(owner)?].owned {
+        match &self.owners[self.index(self.hasher.of(owner), owner)?].owned {
             Owned::One(of, handle) => (of == key).then_some(*handle),
             Owned::Many(owned) => owned.get(key).copied(),
         }
@@ -44,7 +45,7 @@ impl Owners {
 
     /// Everything an owner has, in the order of keys.
     pub(super) fn of(&self, owner: &OwnerId) -> Vec<Handle> {
-        match self.index(owner).map(|index| &self.owners[index].owned) {
+        match self.index(self.hasher.of(owner), owner).map(|index| &self.owners[index].owned) {
             None => Vec::new(),
             Some(Owned::One(_, handle)) => vec![*handle],
             Some(Owned::Many(owned)) => owned.values().copied().collect(),
@@ -54,10 +55,11 @@ impl Owners {
     /// Adds the entry of an owner for a resource, which must not have one.
     pub(super) fn insert(&mut self, owner: &OwnerId, key: &ResourceKey, handle: Handle) {
         self.entries += 1;
-        let Some(index) = self.index(owner) else {
+        let hash = self.hasher.of(owner);
+        let Some(index) = self.index(hash, owner) else {
             let index =
                 self.owners.insert(Owner { id: owner.clone(), owned: Owned::One(key.clone(), handle) });
-            self.by_id.insert(owner, index);
+            self.by_id.insert(hash, index);
             return;
         };
         let owned = &mut self.owners[index].owned;
@@ -73,7 +75,8 @@ impl Owners {
 
     /// Removes the entry of an owner for a resource.
     pub(super) fn remove(&mut self, owner: &OwnerId, key: &ResourceKey) {
-        let Some(index) = self.index(owner) else { return };
+        let hash = self.hasher.of(owner);
+        let Some(index) = self.index(hash, owner) else { return };
         self.entries -= 1;
         let left = match &mut self.owners[index].owned {
             Owned::One(..) => 0,
@@ -83,12 +86,12 @@ impl Owners {
             }
         };
         if left == 0 {
-            self.by_id.remove(owner, index);
+            self.by_id.remove(hash, index);
             self.owners.remove(index);
         }
     }
 
-    fn index(&self, owner: &OwnerId) -> Option<usize> {
-        self.by_id.find(owner, |index| self.owners[index].id == *owner)
+    fn index(&self, hash: NameHash, owner: &OwnerId) -> Option<usize> {
+        self.by_id.find(hash, |index| self.owners[index].id == *owner)
     }
 }

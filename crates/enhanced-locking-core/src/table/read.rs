@@ -19,7 +19,8 @@ impl LockTable {
     /// Finds a request by its id alone, without touching it.
     #[must_use]
     pub fn find(&self, id: &RequestId) -> Option<(ResourceKey, RequestState)> {
-        if let Some(handle) = self.request(id) {
+        let hash = self.ids.of(id);
+        if let Some(handle) = self.request_of(hash, id) {
             let entry = &self.entries[handle];
             let state = match entry.record() {
                 Some(record) => RequestState::Held(record),
@@ -27,7 +28,7 @@ impl LockTable {
             };
             return Some((entry.request.key.clone(), state));
         }
-        self.finished.find(id).map(|(key, ended)| (key.clone(), RequestState::Finished(ended.clone())))
+        self.finished.find(hash, id).map(|(key, ended)| (key.clone(), RequestState::Finished(ended.clone())))
     }
 
     /// One resource and the first `waiters` of its line.

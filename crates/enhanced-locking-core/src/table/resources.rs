@@ -8,7 +8,7 @@ use enhanced_locking_foundation::ResourceKey;
 use slab::Slab;
 
 use super::entry::{Resource, ResourceIndex};
-use super::lookup::Lookup;
+use super::lookup::{Hasher, Lookup};
 
 /// Free resources that are kept.
 const MAX_KEPT: usize = 1_024;
@@ -18,6 +18,7 @@ const MAX_KEPT: usize = 1_024;
 pub(super) struct Resources {
     slab: Slab<Slot>,
     by_key: Lookup,
+    hasher: Hasher,
     in_order: BTreeMap<ResourceKey, ResourceIndex>,
     /// Resources that fell free, oldest first, each once; some may be in use again.
     fell_free: VecDeque<ResourceIndex>,
@@ -34,7 +35,7 @@ struct Slot {
 impl Resources {
     /// The resource of a key, which may be free.
     pub(super) fn find(&self, key: &ResourceKey) -> Option<ResourceIndex> {
-        self.by_key.find(key, |index| self.slab[index].key == *key)
+        self.by_key.find(self.hasher.of(key), |index| self.slab[index].key == *key)
     }
 
     /// The resource of a key, made if it is not known.
@@ -44,7 +45,7 @@ impl Resources {
         }
         let slot = Slot { key: key.clone(), resource: Resource::default(), listed: false };
         let index = self.slab.insert(slot);
-        self.by_key.insert(key, index);
+        self.by_key.insert(self.hasher.of(key), index);
         self.in_order.insert(key.clone(), index);
         index
     }
@@ -65,7 +66,7 @@ impl Resources {
         self.slab[oldest].listed = false;
         if self.slab[oldest].resource.is_free() {
             let Slot { key, .. } = self.slab.remove(oldest);
-            self.by_key.remove(&key, oldest);
+            self.by_key.remove(self.hasher.of(&key), oldest);
             self.in_order.remove(&key);
         }
     }

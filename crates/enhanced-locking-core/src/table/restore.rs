@@ -119,6 +119,7 @@ impl LockTable {
                     request.id, request.owner, request.key
                 ));
             }
+            let hash = table.ids.of(&request.id);
             let resource = table.resources.find_or_new(&request.key);
             match state {
                 StoredState::Held { token, acquired_at, expires_at, claim_by } => {
@@ -127,7 +128,7 @@ impl LockTable {
                     }
                     table.last_token = table.last_token.max(token);
                     let holding = Holding { token, acquired_at, expires_at, claim_by, slot: 0 };
-                    table.insert_holder(resource, request, holding);
+                    table.insert_holder(resource, hash, request, holding);
                 }
                 StoredState::Waiting { enqueued_at, sequence, gives_up_at } => {
                     table.last_sequence = table.last_sequence.max(sequence);
@@ -135,7 +136,7 @@ impl LockTable {
                     let keep_alive_by = (!request.lease.is_sticky()).then_some(enqueued_at);
                     let waiting =
                         Waiting { place: Place { rank, sequence }, enqueued_at, gives_up_at, keep_alive_by };
-                    table.insert_waiter(resource, request, waiting);
+                    table.insert_waiter(resource, hash, request, waiting);
                 }
             }
         }
@@ -145,7 +146,8 @@ impl LockTable {
     /// Remembers ends that a store has kept, oldest first: from its events and from what it was told to refuse.
     pub fn restore_finished(&mut self, ends: impl IntoIterator<Item = (Ticket, Ended)>) {
         for (ticket, ended) in ends {
-            self.finished.remember(ticket.id, ticket.key, ended, self.policy.limits.finished);
+            let hash = self.ids.of(&ticket.id);
+            self.finished.remember(hash, ticket.id, ticket.key, ended, self.policy.limits.finished);
         }
     }
 
