@@ -5,8 +5,9 @@
 //! * [`mod@reference`]: the rules once more, naive, and a lockstep of it with any store.
 //! * [`strategy`]: random command scripts, replayed on any backend and compared step by step.
 //! * [`invariants`]: the invariants of design §3 as predicates with stable names, LK-1 and on.
-//! * [`history`]: records concurrent runs and checks them after the fact, linearizability included.
+//! * [`history`]: drives concurrent clients, records what they see and checks it afterwards, linearizability included.
 //! * `redis`: real Redis servers for tests, in the cargo feature of that name.
+//! * [`guard`]: resources that check fencing tokens, or do not, and count the updates they lose.
 //! * [`clock`] and [`faults`]: a clock on tokio's time and a backend that loses requests and replies.
 //!
 //! It depends on the foundation only, so that neither the suite nor the reference can share a defect with the table.
@@ -20,6 +21,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod faults;
+pub mod guard;
 pub mod history;
 pub mod invariants;
 #[cfg(feature = "redis")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::{LockMode, RequestId};
 
-use super::{Call, Op, Outcome};
+use super::{Call, Op, Outcome, rules};
 
 /// Configurations remembered before a search is given up.
 const PATIENCE: usize = 1_000_000;
@@ -46,6 +46,10 @@ struct Held {
 struct Placed<'h> {
     op: &'h Op,
     id: usize,
+    /// For an acquire: when its request was first sent.
+    asked: Duration,
+    /// For an acquire: the token that any try of its request was answered with, and so this one, if it was granted.
+    token: Option<u64>,
     /// Busy is explained: by a waiter that came and went unseen, or for a release: by an earlier one.
     excused: bool,
 }
@@ -63,7 +67,7 @@ impl Placed<'_> {
         let latest = self.op.returned.unwrap_or(Duration::MAX);
         let granted = match self.op.outcome {
             Outcome::Ok(granted) => granted.map(|granted| granted.token.as_u64()),
-            _ => None,
+            _ => self.token,
         };
         match (self.op.call, self.op.outcome) {
             (Call::Acquire { .. }, Outcome::Failed) => {
@@ -73,8 +77,7 @@ impl Placed<'_> {
             (Call::Acquire { mode, lease, wait }, outcome) => {
                 let known = outcome != Outcome::Unknown;
                 // An unknown one may be granted and not claimed: it may be gone at any time.
-                let until =
-                    lease.map(|lease| if known || !wait { self.op.invoked + lease } else { self.op.invoked });
+                let until = lease.map(|lease| if known || !wait { self.asked + lease } else { self.asked });
                 if let Some(held) = next.holders.get_mut(&self.id) {
                     held.until = held.until.max(until);
                     return match (held.token, granted) {
@@ -142,6 +145,12 @@ fn place<'h>(ops: &[&'h Op]) -> Vec<Placed<'h>> {
             && busy.returned.is_none_or(|returned| op.invoked <= returned)
             && op.returned.is_none_or(|returned| busy.invoked <= returned)
     };
+    let mut tokens: HashMap<&RequestId, u64> = HashMap::new();
+    for op in ops {
+        if let (Call::Acquire { .. }, Outcome::Ok(Some(granted))) = (op.call, op.outcome) {
+            tokens.entry(&op.id).or_insert(granted.token.as_u64());
+        }
+    }
     ops.iter()
         .map(|op| {
             let next = ids.len();
@@ -156,7 +165,10 @@ fn place<'h>(ops: &[&'h Op]) -> Vec<Placed<'h>> {
                 }),
                 _ => false,
             };
-            Placed { op, id, excused }
+            let acquires = matches!(op.call, Call::Acquire { .. });
+            let asked = if acquires { rules::asked(ops, op) } else { op.invoked };
+            let token = if acquires { tokens.get(&op.id).copied() } else { None };
+            Placed { op, id, asked, token, excused }
         })
         .collect()
 }

@@ -1,8 +1,8 @@
 //! Records what concurrent clients did and saw, and checks afterwards that it can have been a lock.
 //!
 //! The recorder's clock and the server's must run at the same rate; they need not show the same time.
-//! Owns the [`Recorder`], the rules H-1 to H-5 and the linearizability search. Does not drive clients: a test does,
-//! against any server, with any faults. An outcome that is not known is a value of its own, never a guess.
+//! Owns the [`Recorder`], the rules H-1 to H-5, the linearizability search, and clients to [`drive`] a store with. What
+//! goes wrong meanwhile, in the store or on the way to it, is the test's. An outcome that is not known is a value of its own, never a guess.
 //!
 //! | rule | says | source |
 //! |---|---|---|
@@ -12,10 +12,12 @@
 //! | H-4 | no acknowledged lock is lost | backend port, `Ok` |
 //! | H-5 | some order of the calls, each between its call and its return, explains every answer | linearizability |
 
+mod drive;
 mod linear;
 mod record;
 mod rules;
 
+pub use drive::{Workload, drive, drive_all};
 pub use record::{Call, Granted, History, Op, Outcome, Pending, Recorder};
 
 use std::fmt;

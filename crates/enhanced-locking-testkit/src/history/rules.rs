@@ -16,7 +16,7 @@ pub(super) struct GrantSeen {
     id: RequestId,
     token: FencingToken,
     mode: LockMode,
-    /// When the first call that was answered with it was sent.
+    /// When the first call that can have brought it was sent: one whose outcome is not known, or one answered with it.
     asked: Duration,
     /// When the client first knew of it.
     from: Duration,
@@ -53,9 +53,9 @@ pub(super) fn grants(ops: &[&Op]) -> Vec<GrantSeen> {
             id: op.id.clone(),
             token: granted.token,
             mode,
-            asked: op.invoked,
+            asked: asked(ops, op),
             from: returned,
-            lease_until: lease.map(|lease| op.invoked + lease),
+            lease_until: lease.map(|lease| asked(ops, op) + lease),
             ended: None,
             granted_at: granted.server.map(|(at, _)| at),
             expires_at: granted.server.map(|(_, expires)| expires),
@@ -68,6 +68,13 @@ pub(super) fn grants(ops: &[&Op]) -> Vec<GrantSeen> {
         }
     }
     seen.into_values().collect()
+}
+
+/// When the request of an answered acquire was first sent. A retry is told what an earlier try, whose reply was lost,
+/// had brought, and does not begin the lease anew.
+pub(super) fn asked(ops: &[&Op], answered: &Op) -> Duration {
+    let first = ops.iter().find(|op| op.id == answered.id && matches!(op.call, Call::Acquire { .. }));
+    first.map_or(answered.invoked, |first| first.invoked.min(answered.invoked))
 }
 
 fn note(grant: &mut GrantSeen, op: &Op) {

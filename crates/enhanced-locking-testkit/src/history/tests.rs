@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
-use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, CancelOutcome, Cause, EndReason, FencingToken, Grant, Lease, LockBackend,
-    LockMode, LockQuery, LockRecord, ReleaseError, Renewal, RequestId, RequestState, ResourceKey, Timestamp,
-};
+use enhanced_locking_foundation::{FencingToken, Grant, LockMode, RequestId, ResourceKey, Timestamp};
 
 use super::*;
 use crate::clock::TokioClock;
-use crate::conformance::{ask, secs};
+use crate::conformance::secs;
 use crate::faults::{FaultPlan, FaultyBackend};
 
 const EXCLUSIVE: Call = Call::Acquire { mode: LockMode::Exclusive, lease: None, wait: false };
@@ -127,6 +124,19 @@ fn an_unknown_acquire_explains_who_is_in_the_way() {
         op("a", EXCLUSIVE, 9, 10, got(1)),
     ]);
     passes(&[op("a", EXCLUSIVE, 0, 0, Outcome::Unknown), op("b", EXCLUSIVE, 5, 6, got(1))]);
+}
+
+#[test]
+fn a_retry_is_told_the_token_of_its_first_try_and_that_one_s_lease() {
+    passes(&[
+        op("a", SHARED, 0, 0, Outcome::Unknown),
+        op("b", SHARED, 1, 2, got(2)),
+        op("a", SHARED, 3, 4, got(1)),
+    ]);
+    let tries = [op("a", leased(10), 0, 0, Outcome::Unknown), op("a", leased(10), 8, 9, got(1))];
+    passes(&[tries.as_slice(), &[op("b", EXCLUSIVE, 11, 12, got(2))]].concat());
+    caught("H-5", &[tries.as_slice(), &[op("b", EXCLUSIVE, 9, 9, got(2))]].concat());
+    caught("H-2", &[op("b", SHARED, 1, 2, got(2)), op("a", SHARED, 3, 4, got(1))]);
 }
 
 #[test]
@@ -268,127 +278,6 @@ fn a_dropped_call_is_unknown_and_one_never_sent_is_nothing() {
     assert_eq!((ops[0].outcome, ops[0].returned), (Outcome::Unknown, None));
 }
 
-/// One client of a run: asks, holds for a while, releases, and resolves every outcome it does not know.
-struct Client {
-    number: u32,
-    store: Arc<FaultyBackend>,
-    recorder: Recorder,
-    dice: u64,
-}
-
-impl Client {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.dice >> 33) % below
-    }
-
-    async fn work(mut self, rounds: u32) {
-        for _ in 0..rounds {
-            let key = ResourceKey::new(format!("k{}", self.roll(2))).unwrap();
-            let mut request = ask(&key, &format!("c{}", self.number));
-            if self.roll(3) == 0 {
-                request = request.shared();
-            }
-            if self.roll(2) == 0 {
-                request = request.lease(Lease::For(Duration::from_millis(400)));
-            }
-            if let Some(record) = self.acquire(&request).await {
-                let hold = Duration::from_millis(self.roll(600));
-                tokio::time::sleep(hold).await;
-                if let Some(lease) = request.lease.duration() {
-                    self.renew(&record, lease).await;
-                }
-                self.release(&record).await;
-            }
-        }
-    }
-
-    async fn acquire(&mut self, request: &AcquireRequest) -> Option<LockRecord> {
-        let wait = self.roll(2) == 0;
-        let mut request = request.clone();
-        if !wait {
-            request = request.wait(enhanced_locking_foundation::Wait::No);
-        }
-        let call = Call::Acquire { mode: request.mode, lease: request.lease.duration(), wait };
-        for _ in 0..100 {
-            let pending = self.recorder.begin(self.number, &request.key, &request.id, call);
-            match self.store.acquire(request.clone()).await {
-                Ok(AcquireOutcome::Held(record)) => {
-                    pending.ok(Some(Granted::from(&record)));
-                    return Some(record);
-                }
-                Ok(AcquireOutcome::Busy(_)) => {
-                    pending.failed();
-                    return None;
-                }
-                Ok(AcquireOutcome::Queued(_)) => return self.wait(&request, pending).await,
-                Err(error) if error.is_indeterminate() => pending.unknown(),
-                Err(enhanced_locking_foundation::AcquireError::Backend(_)) => pending.never_sent(),
-                Err(_) => {
-                    pending.failed();
-                    return None;
-                }
-            }
-        }
-        None
-    }
-
-    async fn wait(&mut self, request: &AcquireRequest, pending: Pending) -> Option<LockRecord> {
-        let ticket = request.ticket();
-        for _ in 0..4 {
-            match self.store.await_turn(&ticket, Duration::from_millis(300)).await {
-                Ok(RequestState::Held(record)) => {
-                    pending.ok(Some(Granted::from(&record)));
-                    return Some(record);
-                }
-                Ok(RequestState::Queued(_)) | Err(_) => {}
-                Ok(_) => {
-                    pending.failed();
-                    return None;
-                }
-            }
-        }
-        loop {
-            match self.store.cancel(&ticket, None, EndReason::Cancelled, Cause::none()).await {
-                Ok(CancelOutcome::Held(record)) => {
-                    pending.ok(Some(Granted::from(&record)));
-                    return Some(record);
-                }
-                Ok(_) => {
-                    pending.failed();
-                    return None;
-                }
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    async fn renew(&self, record: &LockRecord, lease: Duration) {
-        let call = Call::Renew { token: record.token, lease };
-        let pending = self.recorder.begin(self.number, &record.request.key, &record.request.id, call);
-        let renewals = vec![Renewal { grant: record.grant(), lease: None }];
-        match self.store.renew(renewals).await.map(|mut answers| answers.remove(0)) {
-            Ok(Ok(record)) => pending.ok(Some(Granted::from(&record))),
-            Ok(Err(_)) => pending.failed(),
-            Err(error) if error.is_indeterminate() => pending.unknown(),
-            Err(_) => pending.never_sent(),
-        }
-    }
-
-    async fn release(&self, record: &LockRecord) {
-        loop {
-            let call = Call::Release { token: record.token };
-            let pending = self.recorder.begin(self.number, &record.request.key, &record.request.id, call);
-            match self.store.release(&record.grant()).await {
-                Ok(_) => return pending.ok(None),
-                Err(ReleaseError::NotHeld(_)) => return pending.failed(),
-                Err(ReleaseError::Backend(error)) if error.is_indeterminate() => pending.unknown(),
-                Err(_) => pending.never_sent(),
-            }
-        }
-    }
-}
-
 /// A run of six clients against the store in memory, through faults, on paused time.
 fn run(seed: u64) -> History {
     let runtime =
@@ -403,22 +292,9 @@ fn run(seed: u64) -> History {
             delay: Duration::from_millis(50),
         };
         let store = FaultyBackend::new(MemoryBackend::new(TablePolicy::default(), clock), plan);
-        let recorder = Recorder::new();
-        let clients: Vec<_> = (0..6)
-            .map(|number| {
-                let dice = seed.wrapping_mul(31) + u64::from(number);
-                let client = Client { number, store: store.clone(), recorder: recorder.clone(), dice };
-                tokio::spawn(client.work(10))
-            })
-            .collect();
-        for client in clients {
-            client.await.unwrap();
-        }
+        let history = drive(store.clone(), &Workload::default(), 6, seed).await;
         assert!(store.lost().1 > 0, "a run without lost replies shows little");
-        store.heal();
-        let held = store.locks(&LockQuery::default()).await.unwrap();
-        let held_at_end = Some(held.items.iter().map(LockRecord::grant).collect());
-        History { held_at_end, ..recorder.finish() }
+        history
     })
 }
 
