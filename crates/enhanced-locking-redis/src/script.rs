@@ -20,6 +20,46 @@ const PARTS: [&str; 8] = [
 ];
 const RUN: &str = include_str!("scripts/run.lua");
 
+/// What an operation on a free resource needs. Everything else is made only when it is first used: a script makes
+/// all its functions anew with every call, and that would cost more than what they do.
+const HOT: [&str; 35] = [
+    "load",
+    "get",
+    "packed",
+    "touch",
+    "many",
+    "flush",
+    "reply",
+    "add_entries",
+    "emit",
+    "append_events",
+    "ended",
+    "remember",
+    "tell",
+    "deadline",
+    "schedule",
+    "is_anything_over",
+    "add_selectors",
+    "remove_selectors",
+    "add_holder",
+    "leave",
+    "remove",
+    "first_holder",
+    "first_waiting",
+    "finish",
+    "promote",
+    "hold",
+    "expiry",
+    "refusal",
+    "no_room",
+    "grant_now",
+    "held_reply",
+    "do_acquire",
+    "holder",
+    "settled_holder",
+    "do_release",
+];
+
 /// The clock is read once per call (design §4, "time").
 const SERVER_TIME: &str =
     "local time = redis.call('TIME')\nlocal now = tonumber(time[1]) * 1000000 + tonumber(time[2])\n";
@@ -75,10 +115,30 @@ const MAX_AHEAD: usize = 64;
 pub(crate) fn text(policy: &RedisPolicy, buckets: usize, test_time: bool, sharded: bool) -> String {
     let constants = Constants::new(policy, buckets, sharded);
     let mut text = String::from(if test_time { TEST_TIME } else { SERVER_TIME });
-    for part in PARTS.iter().chain([&RUN]) {
-        constants.fill(part, &mut text);
+    let mut cold = String::new();
+    for part in PARTS {
+        for block in blocks(part) {
+            constants.fill(block, if is_hot(block) { &mut text } else { &mut cold });
+        }
     }
+    text.push_str("setmetatable(F, { __index = function(_, name)\nsetmetatable(F, nil)\n");
+    text.push_str(&cold);
+    text.push_str("return F[name]\nend })\n");
+    constants.fill(RUN, &mut text);
     text
+}
+
+/// A part in pieces that begin with a function each; the first has what stands before.
+fn blocks(part: &str) -> impl Iterator<Item = &str> {
+    let starts = part.match_indices("\nfunction F.").map(|(at, _)| at + 1);
+    let bounds: Vec<usize> = std::iter::once(0).chain(starts).chain([part.len()]).collect();
+    (1..bounds.len()).map(move |n| &part[bounds[n - 1]..bounds[n]])
+}
+
+/// Whether a piece is needed at once: a function on the list, or what is not a function.
+fn is_hot(block: &str) -> bool {
+    let Some(rest) = block.strip_prefix("function F.") else { return true };
+    rest.split('(').next().is_some_and(|name| HOT.contains(&name))
 }
 
 /// The code of a reason in scripts, from 1.
@@ -161,6 +221,16 @@ mod tests {
         let text = text(&RedisPolicy::default(), 1, false, false);
         let left: Vec<&str> = text.lines().filter(|line| line.contains('$')).collect();
         assert_eq!(left, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn every_hot_function_is_there() {
+        let all: Vec<&str> = PARTS.into_iter().flat_map(blocks).collect();
+        for name in HOT {
+            assert!(all.iter().any(|block| block.starts_with(&format!("function F.{name}("))), "{name}");
+        }
+        let text: String = all.concat();
+        assert_eq!(text, PARTS.concat());
     }
 
     #[test]

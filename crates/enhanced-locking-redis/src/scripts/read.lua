@@ -178,3 +178,23 @@ function F.do_events(after, limit)
   end
   return F.reply(values)
 end
+
+-- Keeps the events of the next while told to those who read along.
+function F.do_listen(lasting)
+  local m = S.m
+  if m[$listeners] < now + lasting then
+    m[$listeners] = now + lasting
+    S.changed = true
+  end
+  return cmsgpack.pack(m[$events])
+end
+
+function F.do_now()
+  return cmsgpack.pack(now)
+end
+
+-- A change that changes nothing: shows that the server takes changes.
+function F.do_ping()
+  S.changed = true
+  return cmsgpack.pack(1)
+end
