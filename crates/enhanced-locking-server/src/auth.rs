@@ -1,8 +1,7 @@
 //! Who may call. Owns the bearer token check and the audit line; roles and scopes come later.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use enhanced_locking_foundation::{Cause, ErrorCode};
 
@@ -15,10 +14,10 @@ const FREE: [&str; 6] =
     ["/", "/docs", "/healthz", "/readyz", "/api/enhanced-locks/docs", "/api/enhanced-locks/openapi.json"];
 
 /// Lets a call through if no token is configured, the address needs none, or the right one is presented.
-pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    let Some(token) = &app.config.auth_token else { return next.run(request).await };
+pub(crate) fn check(app: &App, request: &Request) -> Result<(), Box<Response>> {
+    let Some(token) = &app.config.auth_token else { return Ok(()) };
     if FREE.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return Ok(());
     }
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = given.and_then(|value| {
@@ -26,7 +25,7 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let detail = match bearer {
-        Some(given) if token.matches(given) => return next.run(request).await,
+        Some(given) if token.matches(given) => return Ok(()),
         Some(_) => "the token is not the right one",
         None => "a token is needed: send `Authorization: Bearer TOKEN`",
     };
@@ -34,7 +33,7 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
     response
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"enhanced-locks\""));
-    response
+    Err(Box::new(response))
 }
 
 /// Notes an action that takes something away from somebody.

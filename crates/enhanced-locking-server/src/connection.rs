@@ -1,5 +1,6 @@
 //! One accepted connection: HTTP/1.1 with time limits and a graceful end. Owns the wire; what is said on it is the router's.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 
@@ -11,9 +12,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tower::Service;
 
 use crate::app::App;
+use crate::routes;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +43,13 @@ pub(crate) async fn serve(app: App, router: Router, stream: TcpStream, peer: Soc
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot switch off Nagle's algorithm");
     }
+    let calls = app.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(Some(peer)));
         // A router is always ready, and cheap to clone.
-        router.clone().call(request)
+        let (app, router) = (calls.clone(), router.clone());
+        async move { Ok::<_, Infallible>(routes::answer(&app, router, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

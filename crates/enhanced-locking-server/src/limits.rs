@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -50,18 +49,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Slot {
 }
 
 /// Admits a call if there is room. Probes always have room: an overloaded service is not a dead one.
-pub(crate) async fn admit(State(app): State<App>, mut request: Request, next: Next) -> Response {
+///
+/// The call has its place as long as what is returned lives, unless it gives it up to wait.
+pub(crate) fn admit(app: &App, request: &mut Request) -> Result<Option<Slot>, Box<Response>> {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return next.run(request).await;
+        return Ok(None);
     }
     match Arc::clone(&app.limits.in_flight).try_acquire_owned() {
         Ok(permit) => {
             let slot = Slot(Arc::new(Mutex::new(Some(permit))));
             request.extensions_mut().insert(slot.clone());
-            let response = next.run(request).await;
-            drop(slot);
-            response
+            Ok(Some(slot))
         }
-        Err(_) => Refusal::busy("calls").into_response(),
+        Err(_) => Err(Box::new(Refusal::busy("calls").into_response())),
     }
 }

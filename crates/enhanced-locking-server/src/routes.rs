@@ -1,11 +1,15 @@
 //! Which call goes where. Owns the table of routes; what the calls do is in the modules by area.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware;
-use axum::routing::{get, patch, post};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, patch, post};
 use enhanced_locking_client::api::BASE_PATH;
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
+use tower::Service;
 
 use crate::app::App;
 use crate::{acquire, auth, dashboard, events, limits, lines, locks, operations, problem, requests};
@@ -67,38 +71,36 @@ pub const ROUTES: &[Route] = routes! {
     GET "/metrics"
 };
 
-/// The whole service as one tower service.
+/// All routes. What every call goes through besides is in [`answer`].
 pub(crate) fn router(app: App) -> Router {
-    let api = Router::new()
-        .route("/locks", get(locks::list).post(acquire::acquire))
-        .route("/locks/{id}", get(locks::one).delete(locks::release).post(locks::many))
-        .route("/locks/{id}/renew", post(locks::renew))
-        .route("/locks/{id}/transfer", post(locks::transfer))
-        .route("/locks/{id}/force-release", post(locks::force))
-        .route(
+    Router::new()
+        .api("/locks", get(locks::list).post(acquire::acquire))
+        .api("/locks/{id}", get(locks::one).delete(locks::release).post(locks::many))
+        .api("/locks/{id}/renew", post(locks::renew))
+        .api("/locks/{id}/transfer", post(locks::transfer))
+        .api("/locks/{id}/force-release", post(locks::force))
+        .api(
             "/requests/{id}",
             get(requests::look).delete(requests::cancel).merge(patch(requests::reprioritise)),
         )
-        .route("/queue/status", get(lines::status))
-        .route("/resources", get(lines::resource))
-        .route("/wait-edges", get(lines::wait_edges))
-        .route("/events", get(events::stream))
-        .route("/events/page", get(events::page))
-        .route("/events/end", get(events::end))
-        .route("/health", get(operations::health))
-        .route("/health/detailed", get(operations::health_detailed))
-        .route("/metrics", get(operations::metrics))
-        .route("/stats", get(operations::stats))
-        .route("/time", get(operations::time))
-        .route("/info", get(operations::info))
-        .route("/ping", get(operations::ping))
-        .route("/config", get(operations::config))
-        .route("/cleanup", post(operations::cleanup))
-        .route("/backup", post(operations::backup))
-        .route("/openapi.json", get(dashboard::openapi))
-        .route("/docs", get(dashboard::docs));
-    Router::new()
-        .nest(BASE_PATH, api)
+        .api("/queue/status", get(lines::status))
+        .api("/resources", get(lines::resource))
+        .api("/wait-edges", get(lines::wait_edges))
+        .api("/events", get(events::stream))
+        .api("/events/page", get(events::page))
+        .api("/events/end", get(events::end))
+        .api("/health", get(operations::health))
+        .api("/health/detailed", get(operations::health_detailed))
+        .api("/metrics", get(operations::metrics))
+        .api("/stats", get(operations::stats))
+        .api("/time", get(operations::time))
+        .api("/info", get(operations::info))
+        .api("/ping", get(operations::ping))
+        .api("/config", get(operations::config))
+        .api("/cleanup", post(operations::cleanup))
+        .api("/backup", post(operations::backup))
+        .api("/openapi.json", get(dashboard::openapi))
+        .api("/docs", get(dashboard::docs))
         .route("/", get(dashboard::dashboard))
         .route("/docs", get(dashboard::docs))
         .route("/healthz", get(operations::healthz))
@@ -106,17 +108,43 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(operations::metrics_text))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn_with_state(app.clone(), limits::admit))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::check))
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(middleware::map_response(no_sniffing))
         .with_state(app)
 }
 
+/// Calls below [`BASE_PATH`]. Each has its whole path: a nested router would rewrite the address of every call.
+trait Api {
+    fn api(self, path: &str, calls: MethodRouter<App>) -> Self;
+}
+
+impl Api for Router<App> {
+    fn api(self, path: &str, calls: MethodRouter<App>) -> Self {
+        self.route(&format!("{BASE_PATH}{path}"), calls)
+    }
+}
+
+/// Answers one call: looks who calls, finds room for it, routes it.
+///
+/// One function and not a stack of layers: a layer costs every call copies and memory of its own.
+pub(crate) async fn answer(app: &App, mut router: Router, mut request: Request) -> Response {
+    let answered = async {
+        auth::check(app, &request)?;
+        let _slot = limits::admit(app, &mut request)?;
+        let Ok(response) = router.call(request).await;
+        Ok::<Response, Box<Response>>(response)
+    };
+    let answered = AssertUnwindSafe(answered).catch_unwind().await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(refused)) => *refused,
+        Err(panic) => problem::panicked(panic),
+    };
+    no_sniffing(&mut response);
+    response
+}
+
 /// Answers hold live data of users: they are not for caches, nor for guessing their type.
-async fn no_sniffing(mut response: axum::response::Response) -> axum::response::Response {
+fn no_sniffing(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }

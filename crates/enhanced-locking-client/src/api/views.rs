@@ -127,6 +127,7 @@ impl From<&AcquireRequest> for Details {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatLock")]
 pub struct LockView {
     /// Id of the lock: that of the request it was granted to.
     pub id: RequestId,
@@ -141,6 +142,52 @@ pub struct LockView {
     pub expires_at: Option<Timestamp>,
     /// Until when the grant must be claimed; `null` once it was.
     pub claim_by: Option<Timestamp>,
+}
+
+/// [`LockView`] as it is read: a flattened member would be read by way of a map.
+#[derive(Deserialize)]
+struct FlatLock {
+    id: RequestId,
+    key: ResourceKey,
+    project: Option<ProjectKey>,
+    owner: OwnerId,
+    user: Option<String>,
+    pull: Option<PullRequest>,
+    mode: LockMode,
+    priority: Priority,
+    sticky: bool,
+    lease_ms: Option<u64>,
+    queue: bool,
+    max_wait_ms: Option<u64>,
+    max_age_ms: Option<u64>,
+    #[serde(default)]
+    metadata: Metadata,
+    token: FencingToken,
+    acquired_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    claim_by: Option<Timestamp>,
+}
+
+impl From<FlatLock> for LockView {
+    fn from(flat: FlatLock) -> Self {
+        let FlatLock { id, token, acquired_at, expires_at, claim_by, .. } = flat;
+        let details = Details {
+            key: flat.key,
+            project: flat.project,
+            owner: flat.owner,
+            user: flat.user,
+            pull: flat.pull,
+            mode: flat.mode,
+            priority: flat.priority,
+            sticky: flat.sticky,
+            lease_ms: flat.lease_ms,
+            queue: flat.queue,
+            max_wait_ms: flat.max_wait_ms,
+            max_age_ms: flat.max_age_ms,
+            metadata: flat.metadata,
+        };
+        Self { id, details, token, acquired_at, expires_at, claim_by }
+    }
 }
 
 impl From<&LockRecord> for LockView {
