@@ -133,7 +133,7 @@ impl LockTable {
         if let Some(handle) = self.request_of(hash, &request.id) {
             return Ok(Some(handle));
         }
-        let Some(handle) = self.owners.get(&request.owner, &request.key) else {
+        let Some(handle) = self.owned(&request.owner, &request.key) else {
             return Ok(None);
         };
         if self.entries[handle].request.mode.covers(request.mode) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::{AcquireRequest, Ended, RequestId, ResourceKey, Timestamp};
+use enhanced_locking_foundation::{AcquireRequest, Ended, OwnerId, RequestId, ResourceKey, Timestamp};
 
 use super::LockTable;
 use super::entry::{Entry, Handle, Holding, ResourceIndex, State, Waiting};
@@ -17,6 +17,11 @@ impl LockTable {
     /// The live entry of a request id whose hash is known.
     pub(super) fn request_of(&self, hash: NameHash, id: &RequestId) -> Option<Handle> {
         self.requests.find(hash, |handle| self.entries[handle].request.id == *id)
+    }
+
+    /// The entry of an owner for a resource.
+    pub(super) fn owned(&self, owner: &OwnerId, key: &ResourceKey) -> Option<Handle> {
+        self.owners.get(owner, key, |handle| &self.entries[handle].request)
     }
 
     /// How a request ended, if it is remembered.
@@ -67,10 +72,10 @@ impl LockTable {
         if let Some(deadline) = self.entries[handle].deadline() {
             self.deadlines.remove(deadline, handle, || self.entries[handle].request.ticket());
         }
+        self.owners.remove(handle, |handle| &self.entries[handle].request);
         let entry = self.entries.remove(handle);
         let request = &entry.request;
         self.requests.remove(entry.hash, handle);
-        self.owners.remove(&request.owner, &request.key);
         if let Some(pull) = &request.pull {
             self.pulls.remove(&(pull.clone(), request.key.clone(), request.id.clone()));
         }
@@ -139,7 +144,7 @@ impl LockTable {
             self.deadlines.insert(deadline, handle);
         }
         self.requests.insert(entry.hash, handle);
-        self.owners.insert(&request.owner, &request.key, handle);
+        self.owners.insert(handle, |handle| &self.entries[handle].request);
         if let Some(pull) = &request.pull {
             self.pulls.insert((pull.clone(), request.key.clone(), request.id.clone()), handle);
         }

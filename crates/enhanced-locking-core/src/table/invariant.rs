@@ -88,7 +88,7 @@ impl LockTable {
         for (handle, entry) in &self.entries {
             let request = &entry.request;
             let mut known = self.request(&request.id) == Some(handle)
-                && self.owners.get(&request.owner, &request.key) == Some(handle)
+                && self.owned(&request.owner, &request.key) == Some(handle)
                 && self.resources.find(&request.key) == Some(entry.resource);
             if let Some(deadline) = entry.deadline() {
                 deadlines += 1;

@@ -31,7 +31,7 @@ impl LockTable {
         if request.owner == to.owner {
             return self.entries[handle].record().ok_or_else(|| self.not_held(grant).into());
         }
-        match self.owners.get(&to.owner, &grant.key) {
+        match self.owned(&to.owner, &grant.key) {
             Some(other) => self.transfer_to_waiter(resource, handle, other, now),
             None => {
                 let mut entry = self.remove_entry(handle);
@@ -122,7 +122,7 @@ impl LockTable {
 
     /// The lock as a transfer that was sent before has left it: a retry after a lost reply.
     fn transferred_before(&self, grant: &Grant, to: &Transferee) -> Option<LockRecord> {
-        let handle = self.owners.get(&to.owner, &grant.key)?;
+        let handle = self.owned(&to.owner, &grant.key)?;
         let entry = &self.entries[handle];
         let ended = self.ended(&grant.id, &grant.key);
         let same = entry.request.id == grant.id || ended.is_some_and(|e| e.reason == EndReason::Transferred);
@@ -157,7 +157,7 @@ impl LockTable {
     /// Everything of an owner or a pull request, in the order of keys.
     pub(super) fn selected(&self, selector: &Selector) -> Vec<Handle> {
         match selector {
-            Selector::Owner(owner) => self.owners.of(owner),
+            Selector::Owner(owner) => self.owners.of(owner, |handle| &self.entries[handle].request),
             Selector::Pull(pull) => {
                 let mine = self.pulls.range((pull.clone(), ResourceKey::floor(), RequestId::floor())..);
                 mine.take_while(|((of, _, _), _)| of == pull).map(|(_, handle)| *handle).collect()

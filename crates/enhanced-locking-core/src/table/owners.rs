@@ -1,8 +1,9 @@
-//! Who has what. Owns the index from owners to their entries, cheap for the many owners that have one.
+//! Who has what. Owns the index from owners to their entries, cheap for the many owners that have one. The entries
+//! are the table's: whose they are and for what, it has to be told.
 
 use std::collections::BTreeMap;
 
-use enhanced_locking_foundation::{OwnerId, ResourceKey};
+use enhanced_locking_foundation::{AcquireRequest, OwnerId, ResourceKey};
 use slab::Slab;
 
 use super::entry::Handle;
@@ -11,22 +12,23 @@ use super::lookup::{Hasher, Lookup, NameHash};
 /// The entries of every owner; one owner has at most one per resource.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners {
-    owners: Slab<Owner>,
+    owners: Slab<Owned>,
     by_id: Lookup,
     hasher: Hasher,
     entries: usize,
 }
 
+/// What an owner has. The one entry of an owner tells who that is.
 #[derive(Clone, Debug)]
-struct Owner {
-    id: OwnerId,
-    owned: Owned,
+enum Owned {
+    One(Handle),
+    Many(Box<Many>),
 }
 
 #[derive(Clone, Debug)]
-enum Owned {
-    One(ResourceKey, Handle),
-    Many(BTreeMap<ResourceKey, Handle>),
+struct Many {
+    owner: OwnerId,
+    entries: BTreeMap<ResourceKey, Handle>,
 }
 
 impl Owners {
@@ -35,54 +37,62 @@ impl Owners {
         self.entries
     }
 
-    /// The entry of an owner for a resource.
-    pub(super) fn get(&self, owner: &OwnerId, key: &ResourceKey) -> Option<Handle> {
-        match &self.owners[self.index(self.hasher.of(owner), owner)?].owned {
-            Owned::One(of, handle) => (of == key).then_some(*handle),
-            Owned::Many(owned) => owned.get(key).copied(),
+    /// The entry of an owner for a resource. `of` tells the request of an entry, here and below.
+    pub(super) fn get<'a>(
+        &self,
+        owner: &OwnerId,
+        key: &ResourceKey,
+        of: impl Fn(Handle) -> &'a AcquireRequest,
+    ) -> Option<Handle> {
+        match &self.owners[self.index(self.hasher.of(owner), owner, &of)?] {
+            Owned::One(handle) => (of(*handle).key == *key).then_some(*handle),
+            Owned::Many(many) => many.entries.get(key).copied(),
         }
     }
 
     /// Everything an owner has, in the order of keys.
-    pub(super) fn of(&self, owner: &OwnerId) -> Vec<Handle> {
-        match self.index(self.hasher.of(owner), owner).map(|index| &self.owners[index].owned) {
+    pub(super) fn of<'a>(&self, owner: &OwnerId, of: impl Fn(Handle) -> &'a AcquireRequest) -> Vec<Handle> {
+        match self.index(self.hasher.of(owner), owner, of).map(|index| &self.owners[index]) {
             None => Vec::new(),
-            Some(Owned::One(_, handle)) => vec![*handle],
-            Some(Owned::Many(owned)) => owned.values().copied().collect(),
+            Some(Owned::One(handle)) => vec![*handle],
+            Some(Owned::Many(many)) => many.entries.values().copied().collect(),
         }
     }
 
-    /// Adds the entry of an owner for a resource, which must not have one.
-    pub(super) fn insert(&mut self, owner: &OwnerId, key: &ResourceKey, handle: Handle) {
+    /// Adds an entry, which must be the only one of its owner for its resource.
+    pub(super) fn insert<'a>(&mut self, handle: Handle, of: impl Fn(Handle) -> &'a AcquireRequest) {
         self.entries += 1;
-        let hash = self.hasher.of(owner);
-        let Some(index) = self.index(hash, owner) else {
-            let index =
-                self.owners.insert(Owner { id: owner.clone(), owned: Owned::One(key.clone(), handle) });
+        let request = of(handle);
+        let hash = self.hasher.of(&request.owner);
+        let Some(index) = self.index(hash, &request.owner, &of) else {
+            let index = self.owners.insert(Owned::One(handle));
             self.by_id.insert(hash, index);
             return;
         };
-        let owned = &mut self.owners[index].owned;
+        let owned = &mut self.owners[index];
         match owned {
-            Owned::One(first, of_first) => {
-                *owned = Owned::Many(BTreeMap::from([(first.clone(), *of_first), (key.clone(), handle)]));
+            Owned::One(first) => {
+                let entries = [(of(*first).key.clone(), *first), (request.key.clone(), handle)];
+                let many = Many { owner: request.owner.clone(), entries: BTreeMap::from(entries) };
+                *owned = Owned::Many(Box::new(many));
             }
             Owned::Many(many) => {
-                many.insert(key.clone(), handle);
+                many.entries.insert(request.key.clone(), handle);
             }
         }
     }
 
-    /// Removes the entry of an owner for a resource.
-    pub(super) fn remove(&mut self, owner: &OwnerId, key: &ResourceKey) {
-        let hash = self.hasher.of(owner);
-        let Some(index) = self.index(hash, owner) else { return };
+    /// Removes an entry that is still there.
+    pub(super) fn remove<'a>(&mut self, handle: Handle, of: impl Fn(Handle) -> &'a AcquireRequest) {
+        let request = of(handle);
+        let hash = self.hasher.of(&request.owner);
+        let Some(index) = self.index(hash, &request.owner, of) else { return };
         self.entries -= 1;
-        let left = match &mut self.owners[index].owned {
+        let left = match &mut self.owners[index] {
             Owned::One(..) => 0,
             Owned::Many(many) => {
-                many.remove(key);
-                many.len()
+                many.entries.remove(&request.key);
+                many.entries.len()
             }
         };
         if left == 0 {
@@ -91,7 +101,15 @@ impl Owners {
         }
     }
 
-    fn index(&self, hash: NameHash, owner: &OwnerId) -> Option<usize> {
-        self.by_id.find(hash, |index| self.owners[index].id == *owner)
+    fn index<'a>(
+        &self,
+        hash: NameHash,
+        owner: &OwnerId,
+        of: impl Fn(Handle) -> &'a AcquireRequest,
+    ) -> Option<usize> {
+        self.by_id.find(hash, |index| match &self.owners[index] {
+            Owned::One(handle) => of(*handle).owner == *owner,
+            Owned::Many(many) => many.owner == *owner,
+        })
     }
 }

@@ -111,9 +111,7 @@ impl LockTable {
         table.last_event = meta.last_event;
         table.time = meta.time;
         for StoredEntry { request, state } in stored {
-            if table.request(&request.id).is_some()
-                || table.owners.get(&request.owner, &request.key).is_some()
-            {
+            if table.request(&request.id).is_some() || table.owned(&request.owner, &request.key).is_some() {
                 return Err(format!(
                     "{} of {} for {} is there twice",
                     request.id, request.owner, request.key
