@@ -67,7 +67,8 @@ impl Checks<'_> {
 
     fn redis(&mut self) {
         let redis = &self.settings.redis;
-        if self.settings.enabled && self.settings.backend == Backend::Redis && redis.addresses.is_empty() {
+        let used = self.settings.enabled && self.settings.backend == Backend::Redis;
+        if used && redis.addresses.is_empty() {
             self.refuse(
                 &["redis.addresses", "backend", "enabled"],
                 "is empty, but the backend is `redis`",
@@ -81,11 +82,82 @@ impl Checks<'_> {
                 "a server belongs to a cluster or is watched by Sentinels: keep one of the two",
             );
         }
+        if used && redis.addresses.len() > 1 && !redis.cluster_mode && redis.sentinel_master.is_none() {
+            self.refuse(
+                &["redis.addresses", "redis.cluster-mode", "redis.sentinel-master"],
+                format!("names {} servers, and not what they are", redis.addresses.len()),
+                "set `cluster-mode: true` if they are a cluster, `sentinel-master` if they are Sentinels, or name one server",
+            );
+        }
+        let has_socket = redis.addresses.iter().any(|address| address.starts_with("unix:"));
+        if has_socket && (redis.cluster_mode || redis.sentinel_master.is_some() || redis.tls.enabled) {
+            self.refuse(
+                &["redis.addresses", "redis.cluster-mode", "redis.sentinel-master", "redis.tls.enabled"],
+                "names a socket, which leads to one server on this machine, without TLS",
+                "name `host:port`, or remove `cluster-mode`, `sentinel-master` and `tls`",
+            );
+        }
+        let at_sentinel = redis.sentinel_username.is_some() || redis.sentinel_password.is_some();
+        if used && at_sentinel && redis.sentinel_master.is_none() {
+            self.refuse(
+                &[
+                    "redis.sentinel-password",
+                    "redis.sentinel-username",
+                    "redis.sentinel-password-file",
+                    "redis.sentinel-master",
+                ],
+                "is set without `sentinel-master`",
+                "for the user of the server itself set `username` and `password`",
+            );
+        }
+        if used && redis.username.is_some() && redis.password.is_none() {
+            self.refuse(
+                &["redis.username", "redis.password", "redis.password-file"],
+                "is set without a password, which Redis asks for together with a user",
+                "set `password-file`, or `password: \"${REDIS_PASSWORD}\"`",
+            );
+        }
+        self.redis_names();
+        if used {
+            self.redis_tls();
+        }
         if redis.cluster_mode && redis.db != 0 {
             self.refuse(
                 &["redis.db", "redis.cluster-mode"],
                 format!("is `{}`, but a Redis Cluster has only database 0", redis.db),
                 "remove `db`",
+            );
+        }
+    }
+
+    fn redis_names(&mut self) {
+        let namespace = &self.settings.redis.namespace;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        if namespace.len() > 64 || !namespace.bytes().all(fits) {
+            self.refuse(
+                &["redis.namespace"],
+                "has more than 64 characters, or some that do not fit",
+                "use letters, digits and any of `-_.:`",
+            );
+        }
+    }
+
+    fn redis_tls(&mut self) {
+        let tls = &self.settings.redis.tls;
+        let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
+        if !tls.enabled && files.iter().any(|file| file.is_some()) {
+            // A table switches TLS on; this is a file together with a switch that says no.
+            self.refuse(
+                &["redis.tls.enabled", "redis.tls.ca-file", "redis.tls.cert-file", "redis.tls.key-file"],
+                "is false, but files of TLS are named",
+                "set it to true, or remove the files",
+            );
+        }
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            self.refuse(
+                &["redis.tls.cert-file", "redis.tls.key-file"],
+                "goes together with `redis.tls.key-file`, and only one of them is set",
+                "set both, or none if the server asks for no certificate",
             );
         }
     }

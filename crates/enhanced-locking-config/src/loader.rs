@@ -213,9 +213,11 @@ fn resolve(statements: Vec<Statement>, problems: &mut Vec<Problem>) -> Settings 
 /// Reads the files that hold secrets. Secret and file both given: the higher layer wins, in one layer it is
 /// a conflict.
 fn read_secrets(settings: &mut Settings, problems: &mut Vec<Problem>) {
-    for (secret, file) in
-        [("redis.password", "redis.password-file"), ("server.auth-token", "server.auth-token-file")]
-    {
+    for (secret, file) in [
+        ("redis.password", "redis.password-file"),
+        ("redis.sentinel-password", "redis.sentinel-password-file"),
+        ("server.auth-token", "server.auth-token-file"),
+    ] {
         let index = |path: &str| KEYS.iter().position(|key| key.path == path);
         let (Some(secret_index), Some(file_index)) = (index(secret), index(file)) else { continue };
         let Some(Value::Text(path)) = (KEYS[file_index].field)(settings).value() else { continue };

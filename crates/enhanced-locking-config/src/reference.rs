@@ -9,7 +9,7 @@ use crate::schema::{KEYS, When};
 ///
 /// ```
 /// let page = enhanced_locking_config::reference_markdown();
-/// assert!(page.contains("| `redis.pool-size` | a whole number from 1 to 10000 | `10` |"));
+/// assert!(page.contains("| `redis.pool-size` | a whole number from 1 to 1000 | `10` |"));
 /// ```
 pub fn reference_markdown() -> String {
     let mut page = String::new();

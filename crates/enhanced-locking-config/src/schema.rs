@@ -224,7 +224,7 @@ keys! {
     "metrics.enabled" => metrics.enabled, Rule::Switch, Some("true"), Restart,
         "Count and time operations, and serve the figures.";
     "redis.addresses" => redis.addresses, Rule::HostPorts, None, Restart,
-        "The Redis servers; in a variable or flag separated by commas.";
+        "The Redis servers, or the Sentinels; in a variable or flag separated by commas.";
     "redis.username" => redis.username, Rule::Text, None, Restart,
         "The Redis user (ACL); unset is the default user.";
     "redis.password" => redis.password, Rule::Secret, None, Restart,
@@ -235,10 +235,34 @@ keys! {
         "The addresses are nodes of a Redis Cluster.";
     "redis.sentinel-master" => redis.sentinel_master, Rule::Text, None, Restart,
         "The addresses are Sentinels that watch the master of this name.";
-    "redis.db" => redis.db, integer(0, 65_535), Some("0"), Restart,
+    "redis.sentinel-username" => redis.sentinel_username, Rule::Text, None, Restart,
+        "The user at the Sentinels, which have users of their own.";
+    "redis.sentinel-password" => redis.sentinel_password, Rule::Secret, None, Restart,
+        "The password at the Sentinels. Never printed.";
+    "redis.sentinel-password-file" => redis.sentinel_password_file, Rule::Path, None, Restart,
+        "A file that holds it; one line break at its end is dropped.";
+    "redis.db" => redis.db, integer(0, 255), Some("0"), Restart,
         "The number of the Redis database; a cluster has only 0.";
-    "redis.pool-size" => redis.pool_size, integer(1, 10_000), Some("10"), Restart,
-        "Connections kept to Redis.";
+    "redis.namespace" => redis.namespace, Rule::Text, Some("enhanced-locks"), Restart,
+        "The first part of all names in Redis: services with the same one share locks and lines.";
+    "redis.buckets" => redis.buckets, integer(1, 4_096), None, Restart,
+        "How many parts the keys are spread over: 1, or 256 in a cluster, if not set. Fixed once the namespace is used.";
+    "redis.pool-size" => redis.pool_size, integer(1, 1_000), Some("10"), Restart,
+        "The most connections to one Redis server; a part of the keys uses one, so a single server needs one.";
+    "redis.connect-timeout" => redis.connect_timeout, duration(10, 5 * 60_000), Some("5s"), Restart,
+        "How long it may take to connect.";
+    "redis.command-timeout" => redis.command_timeout, duration(10, 5 * 60_000), Some("5s"), Restart,
+        "How long Redis may take to answer before the outcome counts as unknown.";
+    "redis.poll-period" => redis.poll_period, duration(50, 60_000), Some("2s"), Restart,
+        "How often a waiting request is looked at although nothing was heard: what a lost message costs at most.";
+    "redis.tls.enabled" => redis.tls.enabled, Rule::Switch, Some("false"), Restart,
+        "Speak TLS with Redis and the Sentinels.";
+    "redis.tls.ca-file" => redis.tls.ca_file, Rule::Path, None, Restart,
+        "The certificates (PEM) of the authorities to trust, instead of the system's.";
+    "redis.tls.cert-file" => redis.tls.cert_file, Rule::Path, None, Restart,
+        "The client's certificate (PEM), for servers that ask for one.";
+    "redis.tls.key-file" => redis.tls.key_file, Rule::Path, None, Restart,
+        "The key (PEM) of the client's certificate.";
     "migration.mode" => migration.mode, Rule::Choice(MigrationMode::NAMES), Some("disabled"), Restart,
         "How locks move here from the legacy store.";
     "migration.traffic-percentage" => migration.traffic_percentage, integer(0, 100), Some("0"), Restart,

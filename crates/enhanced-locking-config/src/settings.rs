@@ -154,10 +154,42 @@ pub struct RedisSettings {
     pub cluster_mode: bool,
     /// `redis.sentinel-master`.
     pub sentinel_master: Option<String>,
+    /// `redis.sentinel-username`.
+    pub sentinel_username: Option<String>,
+    /// `redis.sentinel-password`, or the content of `redis.sentinel-password-file`.
+    pub sentinel_password: Option<Secret>,
+    /// `redis.sentinel-password-file`.
+    pub sentinel_password_file: Option<PathBuf>,
     /// `redis.db`.
-    pub db: u16,
+    pub db: u8,
+    /// `redis.namespace`.
+    pub namespace: String,
+    /// `redis.buckets`.
+    pub buckets: Option<u16>,
     /// `redis.pool-size`.
     pub pool_size: usize,
+    /// `redis.connect-timeout`.
+    pub connect_timeout: Duration,
+    /// `redis.command-timeout`.
+    pub command_timeout: Duration,
+    /// `redis.poll-period`.
+    pub poll_period: Duration,
+    /// `redis.tls`.
+    pub tls: RedisTlsSettings,
+}
+
+/// `redis.tls`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RedisTlsSettings {
+    /// `redis.tls.enabled`, or the switch `redis.tls` itself.
+    pub enabled: bool,
+    /// `redis.tls.ca-file`.
+    pub ca_file: Option<PathBuf>,
+    /// `redis.tls.cert-file`.
+    pub cert_file: Option<PathBuf>,
+    /// `redis.tls.key-file`.
+    pub key_file: Option<PathBuf>,
 }
 
 /// `migration`.
@@ -334,8 +366,17 @@ impl Settings {
                 password_file: None,
                 cluster_mode: false,
                 sentinel_master: None,
+                sentinel_username: None,
+                sentinel_password: None,
+                sentinel_password_file: None,
                 db: 0,
+                namespace: String::new(),
+                buckets: None,
                 pool_size: 0,
+                connect_timeout: zero,
+                command_timeout: zero,
+                poll_period: zero,
+                tls: RedisTlsSettings { enabled: false, ca_file: None, cert_file: None, key_file: None },
             },
             migration: MigrationSettings {
                 mode: MigrationMode::Disabled,

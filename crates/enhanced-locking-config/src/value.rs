@@ -172,6 +172,9 @@ impl Rule {
                 "no" | "off" | "0" | "n" | "f" | "disabled" => Some("write `false`".to_owned()),
                 _ => None,
             },
+            Self::HostPorts if shown.starts_with("/") => {
+                Some(format!("for a socket write `unix:{}`", quoted(shown)))
+            }
             Self::HostPorts if shown.contains("://") => {
                 Some("write only host and port; user, password and database have their own keys".to_owned())
             }
@@ -193,7 +196,7 @@ impl fmt::Display for Rule {
             Self::Text => f.write_str("a text of 1 to 256 bytes on one line"),
             Self::Path => f.write_str("a path"),
             Self::Listen => f.write_str("an address with a port, such as 127.0.0.1:4141 or [::1]:4141"),
-            Self::HostPorts => f.write_str("a list of `host:port`"),
+            Self::HostPorts => f.write_str("a list of `host:port`, or `unix:` and the path of a socket"),
             Self::Secret => f.write_str("a text of 1 to 4096 bytes without control characters"),
         }
     }
@@ -216,8 +219,14 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 fn read_host_ports(items: &[Text]) -> Option<Value> {
-    let good = !items.is_empty() && items.iter().all(|item| is_host_port(&item.text));
+    let good =
+        !items.is_empty() && items.iter().all(|item| is_host_port(&item.text) || is_socket(&item.text));
     good.then(|| Value::List(items.iter().map(|item| item.text.clone()).collect()))
+}
+
+fn is_socket(text: &str) -> bool {
+    let path = text.strip_prefix("unix:").filter(|path| path.starts_with('/') && !path.starts_with("//"));
+    path.is_some_and(|path| path.len() > 1 && !path.contains(char::is_control))
 }
 
 fn is_host_port(text: &str) -> bool {
@@ -335,7 +344,7 @@ macro_rules! blank_by_default {
     )* };
 }
 
-blank_by_default!(Duration, String, PathBuf, u32);
+blank_by_default!(Duration, String, PathBuf, u16, u32);
 
 #[cfg(test)]
 mod tests {
@@ -374,6 +383,13 @@ mod tests {
         assert_eq!(read(Rule::HostPorts, "a:1, [::1]:2"), Ok(two.clone()));
         let many = Input::Many(vec![Text::plain("a:1"), Text::plain("[::1]:2")]);
         assert_eq!(Rule::HostPorts.read(&many), Ok(two));
+        let socket = Value::List(vec!["unix:/run/redis.sock".to_owned()]);
+        assert_eq!(read(Rule::HostPorts, "unix:/run/redis.sock"), Ok(socket));
+        let bare = read(Rule::HostPorts, "/run/redis.sock").unwrap_err();
+        assert_eq!(bare.help.unwrap(), "for a socket write `unix:/run/redis.sock`");
+        for text in ["unix:", "unix:run", "unix:/", "unix:///run/x"] {
+            assert!(read(Rule::HostPorts, text).is_err(), "{text}");
+        }
         for text in ["", "a", "a:", ":1", "a:0", "a:70000", "a:1,", "a:+1", "a b:1", "::1:2", "redis://a:1"] {
             assert!(read(Rule::HostPorts, text).is_err(), "{text}");
         }

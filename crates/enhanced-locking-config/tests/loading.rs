@@ -62,6 +62,7 @@ fn every_key_can_be_set_by_file_environment_and_flag() {
             (None, path) if path.ends_with("boost") => "3",
             (None, path) if path.contains("credits") || path.contains("priority-queue") => "2s",
             (None, "redis.addresses") => "h:1",
+            (None, "redis.buckets") => "3",
             (None, path) if path.ends_with("-file") => continue,
             (None, _) => "text",
         };
@@ -192,7 +193,7 @@ fn a_wrong_value_says_what_it_was_and_what_is_allowed_with_the_place() {
         ),
         (
             "redis: on",
-            "a.yaml:2:10: `enhanced-locking.redis` must be a table with the keys addresses, username, password, password-file, cluster-mode, sentinel-master, db, pool-size",
+            "a.yaml:2:10: `enhanced-locking.redis` must be a table with the keys addresses, username, password, password-file, cluster-mode, sentinel-master, sentinel-username, sentinel-password, sentinel-password-file, db, namespace, buckets, pool-size, connect-timeout, command-timeout, poll-period, tls",
         ),
         (
             "metrics:",
@@ -350,6 +351,36 @@ fn settings_that_do_not_go_together_are_refused() {
             "set together with `cluster-mode: true`",
         ),
         (&[("redis.cluster-mode", "true"), ("redis.db", "1")], "has only database 0"),
+        (&[("redis.addresses", "a:1,b:2"), ("backend", "redis")], "names 2 servers, and not what they are"),
+        (&[("redis.addresses", "unix:/s"), ("redis.cluster-mode", "true")], "names a socket"),
+        (&[("redis.addresses", "unix:/s"), ("redis.tls", "true")], "names a socket"),
+        (
+            &[("redis.sentinel-password", "x"), ("redis.addresses", "a:1"), ("backend", "redis")],
+            "is set without `sentinel-master`",
+        ),
+        (
+            &[("redis.username", "x"), ("redis.addresses", "a:1"), ("backend", "redis")],
+            "is set without a password",
+        ),
+        (&[("redis.namespace", "a b")], "some that do not fit"),
+        (
+            &[
+                ("redis.tls", "false"),
+                ("redis.tls.ca-file", "/ca"),
+                ("redis.addresses", "a:1"),
+                ("backend", "redis"),
+            ],
+            "files of TLS are named",
+        ),
+        (
+            &[
+                ("redis.tls", "true"),
+                ("redis.tls.key-file", "/key"),
+                ("redis.addresses", "a:1"),
+                ("backend", "redis"),
+            ],
+            "only one of them is set",
+        ),
         (
             &[("priority-queue.credits.low", "2s"), ("priority-queue.credits.high", "1s")],
             "less than the `2s` of",
