@@ -25,8 +25,8 @@ pub struct CheckReport {
 /// Checks the store of a directory that no process has open: every page, every record, every lock rule.
 ///
 /// # Errors
-/// [`OpenError`] with what is wrong and what to do about it. Nothing is changed, but for an older schema, which is
-/// brought up to date as opening would.
+/// [`OpenError`] with what is wrong and what to do about it. Nothing that is held changes. An older schema is
+/// brought up to date, and the remains of a write that was cut short are removed, as opening would.
 pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
     if !directory.is_dir() {
         return Err(OpenError::Missing { directory: directory.to_owned() });
@@ -36,7 +36,7 @@ pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
         return Err(OpenError::Missing { directory: directory.path().to_owned() });
     }
     let file = directory.data_file();
-    let mut store = Store::open(directory, 0)?;
+    let mut store = Store::open(directory, 0, u64::MAX / 4)?;
     let loaded = store.load(TablePolicy::default())?;
     let now = SteadyClock::new().now();
     loaded.table.check_invariants(now).map_err(|violation| OpenError::Damaged {

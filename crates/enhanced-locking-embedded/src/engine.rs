@@ -38,7 +38,7 @@ pub struct EmbeddedEngine {
 impl EmbeddedEngine {
     pub(crate) fn open(config: EmbeddedConfig) -> Result<Self, OpenError> {
         let EmbeddedConfig { directory, policy, map_size, journal_size, clock } = config;
-        let mut store = Store::open(Directory::take(&directory)?, map_size)?;
+        let mut store = Store::open(Directory::take(&directory)?, map_size, journal_size)?;
         let mut loaded = store.load(policy)?;
         let meta = loaded.table.meta();
         let clock = Onward::new(clock.unwrap_or_else(|| Arc::new(SteadyClock::new())), meta.time);
@@ -97,7 +97,7 @@ impl EmbeddedEngine {
 
 impl Drop for EmbeddedEngine {
     fn drop(&mut self) {
-        // Whoever opens the directory next must find it free: wait for the writer, at most for one commit.
+        // Whoever opens the directory next must find it free: wait for the writer, at most for one commit and one checkpoint.
         let (done, _) = oneshot::channel();
         let _ = self.jobs.send(Message::Stop(done));
         if let Some(writer) = self.writer.lock().take() {

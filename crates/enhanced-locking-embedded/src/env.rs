@@ -109,9 +109,10 @@ impl Map {
     /// Writes a consistent, compacted copy into another directory, while the store goes on.
     pub(crate) fn backup(&self, to: &Path) -> Result<(), OpenError> {
         std::fs::create_dir_all(to).map_err(|e| OpenError::io("making the directory", to, e))?;
-        let file = data_file(to);
-        for file in [&file, &journal_file(to)] {
-            if file.exists() {
+        let (file, journal) = (data_file(to), journal_file(to));
+        // An empty journal is what a copy that was interrupted leaves.
+        for (file, most) in [(&file, None), (&journal, Some(0))] {
+            if std::fs::symlink_metadata(file).is_ok_and(|found| Some(found.len()) != most) {
                 return Err(OpenError::Exists { file: file.clone() });
             }
         }
@@ -119,7 +120,7 @@ impl Map {
         let part = to.join("data.mdb.part");
         let copied = self.copy(&part).and_then(|()| {
             // All there is is in the data file: the journal that goes with it is empty.
-            std::fs::File::create_new(journal_file(to))?.sync_all()?;
+            std::fs::File::create(&journal)?.sync_all()?;
             std::fs::rename(&part, &file)?;
             sync_directory(to)
         });

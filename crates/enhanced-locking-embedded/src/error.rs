@@ -42,7 +42,7 @@ pub enum OpenError {
     },
     /// The data makes no sense.
     #[error(
-        "{} is damaged: {found}; restore a backup into the directory, or move the file away to start empty (tokens keep rising: they follow the clock)",
+        "{} is damaged: {found}; restore a backup into the directory, or move data.mdb and journal away to start empty (tokens keep rising: they follow the clock)",
         file.display()
     )]
     Damaged {

@@ -1,4 +1,4 @@
-//! What callers see when a commit fails, when it only seems to, and when the writer breaks down. The faults are planted in `env`.
+//! What callers see when a commit fails, when it only seems to, and when the writer breaks down. The faults are planted in `journal` and `env`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,7 @@ impl Bench {
 fn config(directory: &tempfile::TempDir, clock: &Arc<ManualClock>) -> EmbeddedConfig {
     let mut config = EmbeddedConfig::new(directory.path());
     config.map_size = 1 << 20;
+    config.journal_size = 128 << 10;
     config.clock = Some(clock.clone());
     config
 }
@@ -280,6 +281,56 @@ async fn a_failed_commit_that_cannot_be_taken_off_the_journal_is_an_unknown_outc
     bench.plant(&[Fault::Happened, Fault::Irrevocable, Fault::Unmovable]);
     assert_eq!(bench.acquire("b", "2").await, Err(BackendErrorKind::Indeterminate));
     is_unusable(&bench, BackendErrorKind::Unavailable, "mend the disk and restart the service").await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_may_come_to_be_on_disk_stops_the_store() {
+    let mut bench = Bench::new();
+    bench.held("a", "1").await;
+    // The map failed in naming its new state, and does not answer any more.
+    bench.plant(&[Fault::Unmovable, Fault::Unreadable]);
+    let copy = tempfile::tempdir().unwrap();
+    bench.store.engine().backup(copy.path()).await.unwrap_err();
+    is_unusable(&bench, BackendErrorKind::Unavailable, "mend the disk and restart the service").await;
+    bench.store.close().await.unwrap();
+    bench.store = open(config(&bench.directory, &bench.clock)).unwrap();
+    assert_eq!(bench.holders("a").await, ["1"]);
+    bench.restarts_the_same(&["a"]).await;
+}
+
+#[tokio::test]
+async fn a_journal_that_loses_what_was_answered_is_never_moved() {
+    let bench = Bench::new();
+    for n in 0..3 {
+        bench.held(&format!("k{n}"), &format!("{n}")).await;
+    }
+    let journal = bench.directory.path().join("journal");
+    std::fs::File::options().write(true).open(&journal).unwrap().set_len(0).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let error = bench.store.engine().backup(copy.path()).await.unwrap_err();
+    assert!(error.to_string().contains("journal is damaged"), "{error}");
+    assert_eq!(std::fs::read_dir(copy.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_journal_that_had_to_be_long_is_short_again() {
+    let bench = Bench::new();
+    let mut all = Vec::new();
+    for n in 0..8_000 {
+        let request = request(&format!("key-{n}"), &format!("id-{n}"));
+        all.push(AcquireRequest { owner: OwnerId::new("one").unwrap(), ..request });
+    }
+    for some in all.chunks(1_000) {
+        bench.store.acquire_all(some.to_vec()).await.unwrap();
+    }
+    let selector = enhanced_locking_foundation::Selector::Owner(OwnerId::new("one").unwrap());
+    let cause = enhanced_locking_foundation::Cause::none();
+    bench.store.clear(&selector, cause).await.unwrap();
+    let length = || std::fs::metadata(bench.directory.path().join("journal")).unwrap().len();
+    assert!(length() > 1 << 20, "{}", length());
+    bench.store.close().await.unwrap();
+    assert_eq!(length(), 256 << 10);
+    assert_eq!(check(bench.directory.path()).unwrap().locks, 0);
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub(crate) struct Story {
     pub(crate) changes: Changes,
     /// The number of the newest commit and the counters it left, if there is one.
     pub(crate) newest: Option<(u64, TableMeta)>,
+    /// Where the newest frame begins.
+    pub(crate) last: usize,
     /// Where the next frame goes.
     pub(crate) end: usize,
     /// Where the remains of a torn frame end: from `end` to here is to be overwritten before anything else.
@@ -64,6 +66,7 @@ impl Story {
             let (meta, records) = split_meta(&body).ok_or_else(half)?;
             read_records(records, &mut story.changes).ok_or_else(half)?;
             story.newest = Some((number, meta));
+            story.last = story.end;
             story.end += blocks(body.len()) * BLOCK;
             number += 1;
         }
@@ -72,6 +75,11 @@ impl Story {
             match stamp(block)? {
                 Some(found) if found > number => {
                     return Err(format!("it goes on with commit {found}, where {number} is missing"));
+                }
+                // Only its place is left for a frame of this number: one that begins anywhere else was answered, and
+                // the data file is not the one it went on from.
+                Some(found) if found == number && index * BLOCK > story.end && is_header(block) => {
+                    return Err(format!("commit {number} is not where it should be"));
                 }
                 Some(found) if found == number => story.torn = (index + 1) * BLOCK,
                 _ => {}
@@ -121,6 +129,17 @@ impl Body {
         start
     }
 
+    /// How long it is, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Gives back memory that only a very long one needed.
+    pub(crate) fn shrink(&mut self, most: usize) {
+        self.0.clear();
+        self.0.shrink_to(most);
+    }
+
     /// Notes at one place how many bytes there are from another one on.
     fn set_length(&mut self, at: usize, from: usize) {
         let length = u32::try_from(self.0.len() - from).unwrap_or(REMOVED);
@@ -166,7 +185,7 @@ fn whole_frame(journal: &[u8], at: usize, number: u64, base: u64) -> Result<Opti
     let short = || damaged("its frame is too short");
     let length = u32_at(first, 12).ok_or_else(short)? as usize;
     let found_base = first.get(16..24).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-    if u32_at(first, 28) != Some(header_sum(first.get(..28).ok_or_else(short)?)) {
+    if !is_header(first) {
         return Err(damaged("the checksum of its header is wrong"));
     }
     if found_base != Some(base) {
@@ -205,6 +224,11 @@ fn stamp_of(number: u64) -> [u8; STAMP] {
     stamp[..8].copy_from_slice(&number);
     stamp[8..].copy_from_slice(&crc32fast::hash(&number).to_le_bytes());
     stamp
+}
+
+/// Whether a block is the first one of a frame.
+fn is_header(block: &[u8]) -> bool {
+    block.get(..28).is_some_and(|header| u32_at(block, 28) == Some(header_sum(header)))
 }
 
 /// The checksum of a frame's first 28 bytes, but for the one that is in there.

@@ -9,11 +9,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
+use crate::directory::sync_directory;
 use crate::frame::{self, Body, Story};
 use crate::log::Seal;
 
 /// By how much the file grows.
 const GROWTH: u64 = 256 * 1024;
+
+/// The longest body, in bytes: lengths in a frame have 32 bits.
+const MAX_BODY: usize = 1 << 30;
 
 /// Where a journal is written to.
 pub(crate) trait Medium {
@@ -23,8 +27,11 @@ pub(crate) trait Medium {
     /// Returns once all that was written is on disk.
     fn sync(&self) -> std::io::Result<()>;
 
-    /// Everything that was written, on disk or not.
-    fn read(&self) -> std::io::Result<Vec<u8>>;
+    /// Everything that was written, on disk or not; at most so many bytes.
+    fn read(&self, most: u64) -> std::io::Result<Vec<u8>>;
+
+    /// Cuts off what is beyond a size.
+    fn truncate(&self, size: u64) -> std::io::Result<()>;
 }
 
 /// A journal, as its only writer sees it.
@@ -48,7 +55,8 @@ impl Journal {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(|e| OpenError::io("making", path, e))?;
-        file.sync_all().map_err(|e| OpenError::io("making", path, e))?;
+        let synced = file.sync_all().and_then(|()| path.parent().map_or(Ok(()), sync_directory));
+        synced.map_err(|e| OpenError::io("making", path, e))?;
         Ok(Self::new(file, path, 0))
     }
 
@@ -82,34 +90,67 @@ impl<M: Medium> Journal<M> {
         }
     }
 
-    /// Reads what it says after the data file with this seal, and takes its end from it.
+    /// Reads what it says after the data file with this seal, makes that certain, and goes on behind it.
+    ///
+    /// The newest frame may be in the system's memory only, written by a process that was killed before it was on disk:
+    /// whoever reads it here will answer by it. The remains of a torn one are removed: another one with its number must
+    /// not be mixed with them.
     ///
     /// # Errors
     /// [`OpenError::Damaged`], or what the system said.
-    pub(crate) fn read(&mut self, seal: &Seal) -> Result<Story, OpenError> {
-        let bytes = self.medium.read().map_err(|e| OpenError::io("reading", &self.path, e))?;
-        let story = Story::read(&bytes, seal)
-            .map_err(|found| OpenError::Damaged { file: self.path.clone(), found })?;
+    pub(crate) fn recover(&mut self, seal: &Seal) -> Result<Story, OpenError> {
+        let bytes = self.read(u64::MAX)?;
+        let story = self.understand(&bytes, seal)?;
+        // Written again and not only synced: after a sync that failed, the system may take the old write for done.
+        let newest = bytes.get(story.last..story.end).unwrap_or_default();
+        let rewritten = if newest.is_empty() { Ok(()) } else { self.medium.write(newest, story.last as u64) };
+        let secured = rewritten
+            .and_then(|()| self.wipe(story.end as u64, story.torn as u64))
+            .and_then(|()| if newest.is_empty() { Ok(()) } else { self.medium.sync() });
+        secured.map_err(|e| OpenError::io("writing to", &self.path, e))?;
         self.end = story.end as u64;
         Ok(story)
     }
 
-    /// Removes the remains of a torn frame: another one with its number may not be mixed with them.
-    pub(crate) fn mend(&mut self, story: &Story) -> Result<(), OpenError> {
-        let torn = (story.end as u64, story.torn as u64);
-        self.wipe(torn.0, torn.1).map_err(|e| OpenError::io("writing to", &self.path, e))
+    /// Reads what was appended since the data file with this seal, of which the newest must be this commit.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], or what the system said.
+    pub(crate) fn replay(&self, seal: &Seal, newest: u64) -> Result<Story, OpenError> {
+        let story = self.understand(&self.read(self.end)?, seal)?;
+        match story.newest {
+            Some((number, _)) if number == newest => Ok(story),
+            found => Err(OpenError::Damaged {
+                file: self.path.clone(),
+                found: format!(
+                    "it ends with commit {:?}, and {newest} was answered",
+                    found.map(|(number, _)| number)
+                ),
+            }),
+        }
     }
 
-    /// Appends the frame of a commit. On return it is on disk.
+    /// Gets the frame of a commit ready, and the room for it. Nothing that is read changes.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn prepare(&mut self, number: u64, base: u64, body: &Body) -> std::io::Result<()> {
+        if body.len() > MAX_BODY {
+            let text = format!("{} bytes are too many for one commit; do less at once", body.len());
+            return Err(std::io::Error::other(text));
+        }
+        frame::encode(number, base, body, &mut self.frame);
+        self.grow(self.end + self.frame.len() as u64)
+    }
+
+    /// Appends the frame that is ready. On return it is on disk.
     ///
     /// # Errors
     /// What the system said. What is on disk then is unknown, until [`retract`](Self::retract) has worked.
-    pub(crate) fn append(&mut self, number: u64, base: u64, body: &Body) -> std::io::Result<()> {
+    pub(crate) fn append(&mut self) -> std::io::Result<()> {
         #[cfg(test)]
         self.faults.meet(crate::faults::Fault::Refused)?;
-        frame::encode(number, base, body, &mut self.frame);
         let end = self.end + self.frame.len() as u64;
-        self.grow(end)?;
         self.medium.write(&self.frame, self.end)?;
         self.medium.sync()?;
         #[cfg(test)]
@@ -129,14 +170,31 @@ impl<M: Medium> Journal<M> {
         self.wipe(self.end, end)
     }
 
-    /// Starts over. Only once all it says is in the data file.
-    pub(crate) fn restart(&mut self) {
+    /// Starts over. Only once all it says is in the data file. Keeps about so many bytes of the file.
+    pub(crate) fn restart(&mut self, keep: u64) {
         self.end = 0;
+        self.frame.clear();
+        self.frame.shrink_to(usize::try_from(GROWTH).unwrap_or_default());
+        let keep = keep.max(GROWTH).next_multiple_of(GROWTH);
+        if self.size > keep * 2 {
+            match self.medium.truncate(keep) {
+                Ok(()) => self.size = keep,
+                Err(error) => tracing::warn!(%error, "the journal is longer than it need be, and stays so"),
+            }
+        }
     }
 
     /// How much it says, in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.end
+    }
+
+    fn read(&self, most: u64) -> Result<Vec<u8>, OpenError> {
+        self.medium.read(most).map_err(|e| OpenError::io("reading", &self.path, e))
+    }
+
+    fn understand(&self, bytes: &[u8], seal: &Seal) -> Result<Story, OpenError> {
+        Story::read(bytes, seal).map_err(|found| OpenError::Damaged { file: self.path.clone(), found })
     }
 
     fn wipe(&self, from: u64, to: u64) -> std::io::Result<()> {
@@ -169,10 +227,15 @@ impl Medium for File {
         self.sync_data()
     }
 
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.metadata()?.len()).map_err(std::io::Error::other)?];
+    fn read(&self, most: u64) -> std::io::Result<Vec<u8>> {
+        let length = self.metadata()?.len().min(most);
+        let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
         self.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+
+    fn truncate(&self, size: u64) -> std::io::Result<()> {
+        self.set_len(size)
     }
 }
 
@@ -234,8 +297,15 @@ mod tests {
             Ok(())
         }
 
-        fn read(&self) -> std::io::Result<Vec<u8>> {
-            Ok(self.cached.borrow().clone())
+        fn read(&self, most: u64) -> std::io::Result<Vec<u8>> {
+            let cached = self.cached.borrow();
+            Ok(cached[..cached.len().min(usize::try_from(most).unwrap_or(usize::MAX))].to_vec())
+        }
+
+        fn truncate(&self, size: u64) -> std::io::Result<()> {
+            self.step()?;
+            self.cached.borrow_mut().truncate(usize::try_from(size).unwrap());
+            Ok(())
         }
     }
 
@@ -246,6 +316,8 @@ mod tests {
         /// A commit during which only so many writes and syncs work, and then all do again.
         Fail(usize, usize),
         Checkpoint,
+        /// The process is killed in the middle of a commit of so many bytes; what it wrote stays in the cache.
+        Kill(usize, usize),
         LosePower(Vec<bool>),
         /// It fails in the middle of a commit of so many bytes.
         LosePowerIn(usize, usize, Vec<bool>),
@@ -257,16 +329,19 @@ mod tests {
             6 => (0usize..2_000).prop_map(Step::Commit),
             2 => (0usize..2_000, 0usize..4).prop_map(|(bytes, works)| Step::Fail(bytes, works)),
             1 => Just(Step::Checkpoint),
+            2 => (0usize..2_000, 0usize..4).prop_map(|(bytes, works)| Step::Kill(bytes, works)),
             1 => arrived().prop_map(Step::LosePower),
             2 => (0usize..2_000, 0usize..4, arrived()).prop_map(|(b, w, a)| Step::LosePowerIn(b, w, a)),
         ]
     }
 
-    fn body(bytes: usize, number: u64) -> Body {
+    /// Tells, if it fails, whether it was in writing the frame.
+    fn commit(journal: &mut Journal<Disk>, number: u64, seal: &Seal, bytes: usize) -> Result<(), bool> {
         let mut body = Body::default();
         body.begin(&TableMeta::default());
         body.put(|key| key.extend(b"last"), &(number, vec![7u8; bytes])).unwrap();
-        body
+        journal.prepare(number, seal.digest, &body).map_err(|_| false)?;
+        journal.append().map_err(|_| true)
     }
 
     proptest! {
@@ -285,30 +360,47 @@ mod tests {
                 let number = newest + 1;
                 let lost = match step {
                     Step::Commit(bytes) => {
-                        journal.append(number, seal.digest, &body(bytes, number)).unwrap();
+                        commit(&mut journal, number, &seal, bytes).unwrap();
                         newest = number;
                         None
                     }
                     Step::Fail(bytes, works) => {
                         journal.medium.works.replace(works);
-                        let appended = journal.append(number, seal.digest, &body(bytes, number));
+                        let failed = commit(&mut journal, number, &seal, bytes).err();
                         journal.medium.works.replace(usize::MAX);
-                        match appended {
-                            Ok(()) => newest = number,
-                            Err(_) => journal.retract().unwrap(),
+                        match failed {
+                            None => newest = number,
+                            Some(in_append) => {
+                                if in_append {
+                                    journal.retract().unwrap();
+                                }
+                            }
                         }
                         None
                     }
                     Step::Checkpoint => {
+                        if newest > seal.number {
+                            journal.replay(&seal, newest).unwrap();
+                        }
                         seal = Seal { number: newest, digest: seal.digest + 1, ..seal };
-                        journal.restart();
+                        journal.restart(0);
+                        None
+                    }
+                    Step::Kill(bytes, works) => {
+                        journal.medium.works.replace(works);
+                        match commit(&mut journal, number, &seal, bytes) {
+                            Ok(()) => newest = number,
+                            Err(_) => open = true,
+                        }
+                        journal.medium.works.replace(usize::MAX);
+                        let size = journal.medium.cached.borrow().len() as u64;
+                        journal = Journal::new(journal.medium, path, size);
                         None
                     }
                     Step::LosePower(arrived) => Some(arrived),
                     Step::LosePowerIn(bytes, works, arrived) => {
                         journal.medium.works.replace(works);
-                        let appended = journal.append(number, seal.digest, &body(bytes, number));
-                        match appended {
+                        match commit(&mut journal, number, &seal, bytes) {
                             Ok(()) => newest = number,
                             Err(_) => open = true,
                         }
@@ -320,11 +412,10 @@ mod tests {
                     let size = medium.cached.borrow().len() as u64;
                     journal = Journal::new(medium, path, size);
                 }
-                let story = journal.read(&seal).unwrap();
+                let story = journal.recover(&seal).unwrap();
                 let found = story.newest.map_or(seal.number, |(number, _)| number);
                 prop_assert!(found == newest || (open && found == number), "{found} instead of {newest}");
                 newest = found;
-                journal.mend(&story).unwrap();
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::record::{Request, checked, with_checksum};
 /// Where the log begins in the tree.
 pub(crate) const LOG: u8 = b'l';
 
-/// The two records of a commit in the log. Beside each other in the tree: a commit writes them to one page.
+/// The two records of a commit in the log, beside each other in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// A [`Batch`] of events.
@@ -166,14 +166,14 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// What a commit leaves: written with every one, in the last record of the tree.
+/// What a checkpoint leaves: written with every one, in the last record of the tree.
 ///
 /// Every page of the file may be sound and the whole still wrong: a meta page that names an older state, a page
 /// that was never written over its predecessor. The number tells which state is the newer one, the digest whether
 /// the records are those of that state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seal {
-    /// The number of the commit, from 1.
+    /// The number of the newest commit that is in the data file, from 1.
     pub(crate) number: u64,
     /// The sum of [`digest`] over all entries and log records.
     pub(crate) digest: u64,

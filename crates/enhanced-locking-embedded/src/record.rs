@@ -3,14 +3,14 @@
 //! | key | value |
 //! |---|---|
 //! | `m` `schema` | the schema, u32 little endian |
-//! | `m` `seal` | [`Seal`](crate::log::Seal): what the last commit left, to be compared with what is found |
+//! | `m` `seal` | [`Seal`](crate::log::Seal): what the last checkpoint left, to be compared with what is found |
 //! | `e` resource key `00` request id | [`Entry`]: a holder or a waiter |
 //! | `l` number of the commit, u64 big endian, `e` | [`Batch`](crate::log::Batch): the commit's events |
 //! | `l` number of the commit, u64 big endian, `f` | [`Ends`](crate::log::Ends): the requests it finished |
 //!
 //! Values are postcard (the schema and the seal are plain numbers), followed by their CRC-32 in little endian: a
-//! flipped bit is reported, never believed. Times are microseconds, durations too. Changing anything here or in
-//! `log` needs a new schema and a step in `store::upgrade`; `m` `schema` and `m` `seal` stay as they are for ever.
+//! flipped bit is reported, never believed. Times are microseconds, durations too. Changing anything here, in
+//! `log` or in `frame` needs a new schema and a step in `store::upgrade`; `m` `schema` and `m` `seal` stay as they are for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

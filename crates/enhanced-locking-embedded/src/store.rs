@@ -48,6 +48,8 @@ pub(crate) struct Store {
     ends: Tail,
     /// What the next commit says; kept for its allocation.
     body: Body,
+    /// How much of the journal's file is kept when it starts over, in bytes.
+    journal_size: u64,
     /// Set when it cannot be said any more what is on disk.
     uncertain: bool,
 }
@@ -72,7 +74,7 @@ pub(crate) enum CommitError {
 
 impl Store {
     /// Opens the store of a directory, making one if there is none and upgrading its schema if it is older.
-    pub(crate) fn open(directory: Directory, map_size: usize) -> Result<Self, OpenError> {
+    pub(crate) fn open(directory: Directory, map_size: usize, journal_size: u64) -> Result<Self, OpenError> {
         let directory = Arc::new(directory);
         let file = directory.data_file();
         if !directory.has_data()? {
@@ -100,6 +102,7 @@ impl Store {
             events: Tail::default(),
             ends: Tail::default(),
             body: Body::default(),
+            journal_size,
             uncertain: false,
         };
         #[cfg(test)]
@@ -110,8 +113,7 @@ impl Store {
 
     /// Reads everything into a table.
     pub(crate) fn load(&mut self, policy: TablePolicy) -> Result<Loaded, OpenError> {
-        let story = self.journal.read(&self.seal)?;
-        self.journal.mend(&story)?;
+        let story = self.journal.recover(&self.seal)?;
         let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn, &story.changes)));
         let mut records =
             read.map_err(|e| opening(&self.directory, e))?.map_err(|found| self.damaged(found))?;
@@ -128,7 +130,8 @@ impl Store {
         let (number, meta) = (self.newest.0 + 1, table.meta());
         let ends = ends_of(effects);
         self.describe(number, table, effects, &ends).map_err(CommitError::Encode)?;
-        if let Err(error) = self.journal.append(number, self.seal.digest, &self.body) {
+        self.journal.prepare(number, self.seal.digest, &self.body).map_err(CommitError::Journal)?;
+        if let Err(error) = self.journal.append() {
             if let Err(error) = self.journal.retract() {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "a commit that failed cannot be taken off the journal");
@@ -147,7 +150,7 @@ impl Store {
         if self.newest.0 == self.seal.number {
             return Ok(());
         }
-        let story = self.journal.read(&self.seal)?;
+        let story = self.journal.replay(&self.seal, self.newest.0)?;
         let (old_events, old_ends) = (self.events.surplus(limits.events), self.ends.surplus(limits.finished));
         let old = self.events.first(old_events).map(|commit| Part::Events.key(commit));
         let old = old.chain(self.ends.first(old_ends).map(|commit| Part::Ends.key(commit)));
@@ -175,8 +178,18 @@ impl Store {
             tree.put(txn, Seal::KEY, &seal.encode())?;
             Ok(seal)
         });
-        self.seal = written.map_err(|e| opening(&self.directory, e))?;
-        self.journal.restart();
+        self.seal = match written {
+            Ok(seal) => seal,
+            Err(error) => {
+                // A map that failed while it named its new state as the newest one does not answer any more: that
+                // state may come to be on disk.
+                let seal = self.map.read(|txn| Ok(read_seal(tree, txn)));
+                self.uncertain |= !matches!(seal, Ok(Ok(seal)) if seal == self.seal);
+                return Err(failed("moving the journal into", &self.directory, error));
+            }
+        };
+        self.journal.restart(self.journal_size);
+        self.body.shrink(1 << 20);
         self.events.drop_first(old_events);
         self.ends.drop_first(old_ends);
         Ok(())
@@ -246,10 +259,16 @@ impl Store {
             return Ok(());
         }
         // Records of the older schema are upgraded where they all are.
-        let story = self.journal.read(&self.seal)?;
+        let story = self.journal.recover(&self.seal)?;
         self.newest = story.newest.unwrap_or(self.newest);
-        self.checkpoint(&Limits::default())?;
+        self.checkpoint(&Limits { events: usize::MAX, finished: usize::MAX, ..Limits::default() })?;
         let tree = self.map.database();
+        // The new seal vouches for the records: not for any that the old one does not.
+        let digest =
+            self.map.read(|txn| digest_of_all(tree, txn)).map_err(|e| opening(&self.directory, e))?;
+        if digest != self.seal.digest {
+            return Err(self.damaged("its records are not those of its newest commit".to_owned()));
+        }
         let upgraded = self.map.write(|txn| {
             for step in steps {
                 step(&self.map, txn)?;
@@ -366,14 +385,18 @@ fn ends_of(effects: &Effects) -> Vec<(Ticket, Ended)> {
 }
 
 /// An error of the map, by what an operator can do about it.
-pub(crate) fn opening(directory: &Directory, error: heed::Error) -> OpenError {
+fn opening(directory: &Directory, error: heed::Error) -> OpenError {
+    failed("opening the store in", directory, error)
+}
+
+fn failed(doing: &'static str, directory: &Directory, error: heed::Error) -> OpenError {
     match error {
-        heed::Error::Io(e) => OpenError::io("opening the store in", directory.path(), e),
+        heed::Error::Io(e) => OpenError::io(doing, directory.path(), e),
         heed::Error::Mdb(
             e
             @ (MdbError::Corrupted | MdbError::PageNotFound | MdbError::Invalid | MdbError::VersionMismatch),
         ) => OpenError::Damaged { file: directory.data_file(), found: e.to_string() },
-        other => OpenError::io("opening the store in", directory.path(), std::io::Error::other(other)),
+        other => OpenError::io(doing, directory.path(), std::io::Error::other(other)),
     }
 }
 
@@ -382,7 +405,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> Result<Store, OpenError> {
-        Store::open(Directory::take(path)?, 1 << 20)
+        Store::open(Directory::take(path)?, 1 << 20, 1 << 20)
     }
 
     fn marked(store: &Store) -> Vec<u8> {

@@ -20,6 +20,8 @@ const MAX_BATCH: usize = 4_096;
 /// The longest a batch waits for changes that are likely to come.
 const MAX_PATIENCE: Duration = Duration::from_millis(1);
 
+/// How long a disk that had no room for a checkpoint is taken to have none.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Below this size in bytes a journal is never too long.
 const MIN_JOURNAL: u64 = 64 * 1024;
 
@@ -51,6 +53,8 @@ pub(crate) struct Writer {
     pending: Effects,
     /// How many changes the last commit had, and how long it took: what the next one may wait for.
     last: (usize, Duration),
+    /// When the last checkpoint failed for want of room although it had to be, and what the system said.
+    refused: Option<(Instant, String)>,
     /// How much the journal has when the next checkpoint is due, in bytes.
     checkpoint_at: u64,
     /// [`EmbeddedConfig::journal_size`](crate::EmbeddedConfig::journal_size).
@@ -65,6 +69,7 @@ impl Writer {
             jobs,
             pending: Effects::default(),
             last: (0, Duration::ZERO),
+            refused: None,
             checkpoint_at: journal_size,
             journal_size,
         }
@@ -84,13 +89,32 @@ impl Writer {
         }
         self.store.commit(&table, &effects).map_err(|e| self.explain(e))?;
         self.shared.feed.publish(effects.events);
+        let limits = table.policy().limits;
+        drop(table);
+        // One that is killed again and again before anybody asks for anything would let it grow otherwise.
+        if self.store.journal_len() >= self.journal_size {
+            self.store.checkpoint(&limits)?;
+        }
         Ok(())
     }
 
     fn commit(&mut self, effects: &Effects) -> Result<(), CommitError> {
         // It does not grow without end: a disk that has no room for a checkpoint has none for more commits.
         if self.store.journal_len() >= self.journal_size.saturating_mul(2).max(MIN_JOURNAL) {
-            self.checkpoint().map_err(CommitError::Checkpoint)?;
+            // Trying costs much, and a disk that was full a moment ago still is.
+            if let Some((when, text)) = &self.refused
+                && when.elapsed() < TRY_AGAIN
+            {
+                let error = std::io::Error::new(std::io::ErrorKind::StorageFull, text.clone());
+                return Err(CommitError::Journal(error));
+            }
+            let moved = self.checkpoint();
+            let full = moved.as_ref().err().filter(|error| error.kind() == BackendErrorKind::Full);
+            self.refused = full.map(|error| {
+                let source = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+                (Instant::now(), source)
+            });
+            moved.map_err(CommitError::Checkpoint)?;
         }
         self.store.commit(&self.shared.table.read(), effects)
     }
@@ -143,6 +167,10 @@ impl Writer {
             for done in asked {
                 // Nobody waiting to hear it is no harm.
                 let _ = done.send(self.checkpoint());
+            }
+            if self.store.is_uncertain() {
+                tracing::error!("a checkpoint failed, and what is on disk is not certain any more");
+                return (End::Unreadable, stop);
             }
             if stop.is_some() {
                 break (End::Closed, stop);
@@ -247,6 +275,10 @@ impl Writer {
         table.resume(self.shared.clock.now());
         self.pending = table.take_effects();
         let happened = self.store.newest_commit() > before;
+        if self.store.newest_commit() < before {
+            tracing::error!("the journal has lost commits that were answered");
+            return Err(End::Unreadable);
+        }
         if self.store.is_uncertain() {
             // Only what the data file says as well is certain.
             let moved = happened.then(|| self.store.checkpoint(&policy.limits));

@@ -1,6 +1,6 @@
-//! The format on disk stays readable: a data file of schema 1, written once and kept, shows what it showed then.
+//! The format on disk stays readable: files of every schema, written once and kept, show what they showed then.
 //!
-//! `UPDATE_GOLDEN=1` writes it anew, which is right only together with a new schema. LMDB's files depend on the page
+//! `UPDATE_GOLDEN=1` writes those of the newest schema anew, which is right only together with a new schema. LMDB's files depend on the page
 //! size of the machine they were made on: this one has pages of 4096 bytes.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of tests may panic")]
 
@@ -29,6 +29,7 @@ fn config(directory: &Path, at: Timestamp) -> (EmbeddedConfig, Arc<ManualClock>)
     let clock = Arc::new(ManualClock::new(at));
     let mut config = EmbeddedConfig::new(directory);
     config.map_size = 64 << 10;
+    config.journal_size = 3 << 10;
     config.clock = Some(clock.clone());
     (config, clock)
 }
@@ -52,7 +53,7 @@ async fn hold(store: &EmbeddedBackend, request: AcquireRequest) -> LockRecord {
 }
 
 /// Something of every kind of record and of most kinds of events.
-async fn write(directory: &Path) {
+async fn write(directory: &Path) -> Arc<EmbeddedBackend> {
     let (config, clock) = config(directory, START);
     let store = open(config).unwrap();
     let labels = BTreeMap::from([
@@ -94,7 +95,7 @@ async fn write(directory: &Path) {
         Grant { key: leased.request.key.clone(), id: leased.request.id.clone(), token: leased.token };
     store.release(&before).await.unwrap();
     assert_eq!(plain.request.user.as_deref(), Some("alice"));
-    store.close().await.unwrap();
+    store
 }
 
 async fn show(directory: &Path) -> String {
@@ -108,25 +109,63 @@ async fn show(directory: &Path) -> String {
 #[tokio::test]
 async fn a_data_file_of_schema_1_shows_what_it_showed_when_it_was_written() {
     let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data.mdb");
+    std::fs::copy(fixture("schema-1.mdb"), directory.path().join("data.mdb")).unwrap();
+    shows_the_same(directory.path()).await;
+}
+
+#[tokio::test]
+async fn a_store_of_schema_2_shows_what_it_showed_when_it_was_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [("schema-2.mdb", "data.mdb"), ("schema-2.journal", "journal")];
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        write(directory.path()).await;
-        std::fs::create_dir_all(fixture("")).unwrap();
-        std::fs::copy(&data, fixture("schema-1.mdb")).unwrap();
-        std::fs::write(fixture("schema-1.txt"), show(directory.path()).await).unwrap();
+        // In the middle, so that both files have something to say.
+        let store = write(directory.path()).await;
+        for (kept, file) in files {
+            std::fs::copy(directory.path().join(file), fixture(kept)).unwrap();
+        }
+        store.close().await.unwrap();
     }
-    std::fs::copy(fixture("schema-1.mdb"), &data).unwrap();
-    let report = check(directory.path()).unwrap();
+    for (kept, file) in files {
+        std::fs::copy(fixture(kept), directory.path().join(file)).unwrap();
+    }
+    shows_the_same(directory.path()).await;
+
+    // The same done today comes to the same.
+    let today = tempfile::tempdir().unwrap();
+    write(today.path()).await.close().await.unwrap();
+    shows_the_same(today.path()).await;
+}
+
+#[tokio::test]
+async fn a_data_file_of_schema_1_whose_records_are_not_those_it_had_is_not_upgraded() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let mut bytes = std::fs::read(fixture("schema-1.mdb")).unwrap();
+    // The seal of both states, with another digest and a checksum that fits.
+    let mut changed = 0;
+    for at in 0..bytes.len() - 60 {
+        if bytes[at..].starts_with(b"mseal") {
+            let seal = at + 5;
+            bytes[seal + 8] ^= 1;
+            let sum = crc32fast::hash(&bytes[seal..seal + 48]).to_le_bytes();
+            bytes[seal + 48..seal + 52].copy_from_slice(&sum);
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    std::fs::write(&data, &bytes).unwrap();
+    let error = check(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("its records are not those of its newest commit"), "{error}");
+    assert_eq!(std::fs::read(&data).unwrap()[..8192], bytes[..8192], "nothing was changed");
+}
+
+async fn shows_the_same(directory: &Path) {
+    let report = check(directory).unwrap();
     assert_eq!((report.locks, report.waiting, report.events), (5, 2, 16));
-    let wanted = std::fs::read_to_string(fixture("schema-1.txt")).unwrap();
-    let seen = show(directory.path()).await;
+    let wanted = std::fs::read_to_string(fixture("shows.txt")).unwrap();
+    let seen = show(directory).await;
     for (seen, wanted) in seen.lines().zip(wanted.lines()) {
         assert_eq!(seen, wanted);
     }
     assert_eq!(seen.lines().count(), wanted.lines().count());
-
-    // The same done today comes to the same.
-    let today = tempfile::tempdir().unwrap();
-    write(today.path()).await;
-    assert_eq!(show(today.path()).await, wanted);
 }
