@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{Done, bare};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "",
     "serve",
     "run",
