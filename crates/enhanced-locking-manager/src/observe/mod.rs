@@ -44,7 +44,8 @@ impl Recorder {
 
     /// One call to the store came back.
     pub(crate) fn call(&self, op: &'static str, began: Instant, failure: Option<Failure>) {
-        let (now, took) = (Instant::now(), began.elapsed());
+        let now = Instant::now();
+        let took = now.saturating_duration_since(began);
         self.recent.lock().call(now, took, op == "acquire", failure.is_some_and(|f| f.of_store));
         #[cfg(feature = "metrics")]
         self.prometheus.call(op, took);
