@@ -108,6 +108,8 @@ pub(crate) const EVENTS: [&str; 8] = [
 const RANK_OFFSET: u64 = 1 << 52;
 /// Numbers of Lua are exact up to here.
 const EXACT: u64 = 1 << 53;
+/// What a bucket may always have of a total that is divided among buckets.
+const LEAST_SHARE: usize = 64;
 /// Soft edges named per waiting request.
 const MAX_AHEAD: usize = 64;
 
@@ -159,7 +161,8 @@ impl Constants {
         let Limits {
             waiters_per_key, waiters_per_owner, waiters_total, locks_total, finished, events, ..
         } = policy.limits;
-        let share = |total: usize| total.div_ceil(buckets.max(1));
+        // A share too small to be of use is not made: then the total is only nearly kept.
+        let share = |total: usize| total.div_ceil(buckets.max(1)).max(LEAST_SHARE).min(total);
         let figure = |value: usize| (value as u64).min(EXACT).to_string();
         let micros = |duration: Duration| {
             u64::try_from(duration.as_micros()).unwrap_or(EXACT).min(RANK_OFFSET / 2).to_string()

@@ -10,7 +10,7 @@ use enhanced_locking_testkit::conformance::FixturePolicy;
 use enhanced_locking_testkit::redis::{RedisServer, ServerOptions};
 
 /// The server of this test binary.
-pub(crate) fn server() -> &'static RedisServer {
+fn server() -> &'static RedisServer {
     static SERVER: OnceLock<RedisServer> = OnceLock::new();
     SERVER.get_or_init(|| RedisServer::start(&ServerOptions::default()).expect("a server starts"))
 }

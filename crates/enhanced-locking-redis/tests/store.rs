@@ -1,0 +1,300 @@
+//! What is particular to Redis: several processes on one namespace, what is checked at the start, and what a caller is
+//! told when the server or the way to it fails.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use enhanced_locking_foundation::{
+    AcquireOutcome, AcquireRequest, BackendErrorKind, BatchOutcome, Cause, EventCursor, LockBackend,
+    LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
+};
+use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
+use enhanced_locking_testkit::conformance::FixturePolicy;
+use enhanced_locking_testkit::redis::{
+    ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, ServerOptions,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn request(key: &str, owner: &str) -> AcquireRequest {
+    AcquireRequest::new(ResourceKey::new(key).unwrap(), OwnerId::new(owner).unwrap())
+}
+
+async fn hold(store: &dyn LockBackend, request: &AcquireRequest) -> LockRecord {
+    match store.acquire(request.clone()).await.expect("an answer") {
+        AcquireOutcome::Held(record) => record,
+        other => panic!("{} should hold: {other:?}", request.owner),
+    }
+}
+
+async fn queue(store: &dyn LockBackend, request: &AcquireRequest) {
+    let outcome = store.acquire(request.clone()).await.expect("an answer");
+    assert!(matches!(outcome, AcquireOutcome::Queued(_)), "{} should wait: {outcome:?}", request.owner);
+}
+
+fn config() -> RedisConfig {
+    common::config(FixturePolicy::default())
+}
+
+/// A store at an address, which gives up early.
+fn at(address: std::net::SocketAddr) -> RedisConfig {
+    let mut config = RedisConfig::new(Servers::single(address.ip().to_string(), address.port()));
+    config.connect_timeout = SOON;
+    config.command_timeout = Duration::from_millis(500);
+    config
+}
+
+/// Tries until the store has a connection again.
+async fn reachable(store: &RedisBackend) {
+    let tried = tokio::time::timeout(SOON, async {
+        while store.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    tried.await.expect("the store finds its server again");
+}
+
+/// Waits until so many channels of a server are heard by somebody.
+async fn heard(server: &RedisServer, channels: usize) {
+    let waited = tokio::time::timeout(SOON, async {
+        while server.call(["PUBSUB", "CHANNELS"]).unwrap().items().len() < channels {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect("somebody listens");
+}
+
+#[tokio::test]
+async fn two_processes_share_locks_lines_and_wake_ups() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let config = at(server.address());
+    let mut patient = config.clone();
+    // So long that only a hint can be in time.
+    patient.poll_period = Duration::from_secs(3_600);
+    let (here, there) = (open(config).await.unwrap(), open(patient).await.unwrap());
+    let record = hold(&*here, &request("k", "a")).await;
+    let waiter = request("k", "b");
+    queue(&*there, &waiter).await;
+    let turn = tokio::spawn({
+        let (there, ticket) = (there.clone(), waiter.ticket());
+        async move { there.await_turn(&ticket, Duration::from_secs(60)).await }
+    });
+    heard(&server, 1).await;
+    here.release(&record.grant()).await.unwrap();
+    let state = tokio::time::timeout(SOON, turn).await.expect("the hint comes").unwrap().unwrap();
+    assert!(matches!(&state, RequestState::Held(held) if held.request.id == waiter.id), "{state:?}");
+}
+
+#[tokio::test]
+async fn what_is_held_outlives_the_process_that_took_it() {
+    let config = config();
+    let first = open(config.clone()).await.unwrap();
+    let asked = request("k", "a").sticky();
+    let record = hold(&*first, &asked).await;
+    first.close().await.unwrap();
+    let second = open(config).await.unwrap();
+    assert_eq!(hold(&*second, &asked).await, record, "a retry finds its grant");
+    second.release(&record.grant()).await.unwrap();
+    assert!(hold(&*second, &request("k", "b")).await.token > record.token);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_script_is_given_it_again() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    let record = hold(&*store, &request("k", "a")).await;
+    server.call(["SCRIPT", "FLUSH"]).unwrap();
+    store.release(&record.grant()).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().held, 0);
+}
+
+#[tokio::test]
+async fn a_store_is_opened_as_it_was_made() {
+    let mut config = config();
+    config.buckets = Some(4);
+    open(config.clone()).await.unwrap();
+    config.buckets = Some(8);
+    let error = open(config.clone()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Buckets { stored: 4, given: 8, .. }), "{error:?}");
+    config.buckets = Some(4);
+    config.clock = Some(Arc::new(enhanced_locking_foundation::ManualClock::default()));
+    let error = open(config.clone()).await.unwrap_err();
+    assert!(matches!(error, OpenError::Clock { .. }), "{error:?}");
+    for namespace in ["", "{x}", "a b"] {
+        let error = open(config.clone().namespace(namespace)).await.unwrap_err();
+        assert!(matches!(error, OpenError::Setting { what: "namespace", .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_would_throw_locks_away_is_refused() {
+    let options = ServerOptions::default().config("maxmemory-policy allkeys-lru");
+    let server = RedisServer::start(&options).unwrap();
+    let error = open(at(server.address())).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Eviction { found } if found == "allkeys-lru"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once() {
+    let proxy = Proxy::unbound().unwrap();
+    let mut config = at(proxy.address());
+    config.connect_timeout = Duration::from_millis(500);
+    drop(proxy);
+    let error = tokio::time::timeout(SOON, open(config)).await.expect("an answer").unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Server(error) if error.kind() == BackendErrorKind::Unavailable),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_server_takes_no_locks_and_lets_go_of_those_it_has() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    let record = hold(&*store, &request("k", "a")).await;
+    server.call(["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    let error = store.acquire(request("k2", "a")).await.unwrap_err();
+    let enhanced_locking_foundation::AcquireError::Backend(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.kind(), BackendErrorKind::Full, "{error:?}");
+    store.release(&record.grant()).await.unwrap();
+    server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    assert_eq!(store.stats().await.unwrap().held, 0);
+    assert_eq!(store.resource(&ResourceKey::new("k2").unwrap(), 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_and_a_retry_tells() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let proxy = Proxy::to(server.address()).unwrap();
+    let store = open(at(proxy.address())).await.unwrap();
+    store.ping().await.unwrap();
+    // The server is asked and answers, and nobody hears it.
+    proxy.set(Fault::SwallowReplies);
+    let asked = request("k", "a");
+    let error = store.acquire(asked.clone()).await.unwrap_err();
+    assert!(error.is_indeterminate(), "{error:?}");
+    proxy.heal();
+    proxy.drop_connections();
+    reachable(&store).await;
+    let record = hold(&*store, &asked).await;
+    let events = store.events(&EventCursor::start(), 10).await.unwrap().events;
+    assert_eq!(events.len(), 1, "it ran once: {events:?}");
+    store.release(&record.grant()).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_happened() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let proxy = Proxy::to(server.address()).unwrap();
+    let store = open(at(proxy.address())).await.unwrap();
+    store.ping().await.unwrap();
+    proxy.set(Fault::Refuse);
+    proxy.drop_connections();
+    let told = tokio::time::timeout(SOON, async {
+        loop {
+            match store.acquire(request("k", "a")).await.unwrap_err() {
+                enhanced_locking_foundation::AcquireError::Backend(error) if error.is_indeterminate() => {}
+                error => return error,
+            }
+        }
+    });
+    let error = told.await.expect("it is told that there is no connection");
+    assert!(!error.is_indeterminate(), "{error:?}");
+    proxy.heal();
+    reachable(&store).await;
+    hold(&*store, &request("k2", "a")).await;
+}
+
+#[tokio::test]
+async fn a_waiter_whose_hints_are_lost_finds_its_turn_by_itself() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let mut config = at(server.address());
+    config.poll_period = Duration::from_millis(200);
+    let store = open(config).await.unwrap();
+    let record = hold(&*store, &request("k", "a")).await;
+    let waiter = request("k", "b");
+    queue(&*store, &waiter).await;
+    let turn = tokio::spawn({
+        let (store, ticket) = (store.clone(), waiter.ticket());
+        async move { store.await_turn(&ticket, Duration::from_secs(60)).await }
+    });
+    heard(&server, 1).await;
+    server.call(["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
+    store.release(&record.grant()).await.unwrap();
+    let state = tokio::time::timeout(SOON, turn).await.expect("the poll is the net").unwrap().unwrap();
+    assert!(matches!(state, RequestState::Held(_)), "{state:?}");
+}
+
+/// What a store of many buckets must do as one.
+async fn works_over_many_buckets(store: &Arc<RedisBackend>) {
+    let names: Vec<String> = (0..40).map(|n| format!("key-{n:02}")).collect();
+    let batch: Vec<_> = names.iter().map(|name| request(name, "batch").sticky()).collect();
+    let BatchOutcome::Held(records) = store.acquire_all(batch).await.unwrap() else { panic!("all are free") };
+    assert!(records.iter().zip(&names).all(|(record, name)| record.request.key.as_str() == name));
+    let mut listed = Vec::new();
+    let mut query = LockQuery { limit: 7, ..LockQuery::default() };
+    loop {
+        let page = store.locks(&query).await.unwrap();
+        listed.extend(page.items.into_iter().map(|record| record.request.key.to_string()));
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, names, "pages of all buckets, in the order of keys");
+    // Two of the keys of a second batch are held: none of it is taken, and both are named in the order asked for.
+    let more = ["free-1", "key-33", "free-2", "key-04", "free-3"].map(|name| request(name, "other").sticky());
+    let BatchOutcome::Busy(busy) = store.acquire_all(more.to_vec()).await.unwrap() else {
+        panic!("two are held")
+    };
+    let named: Vec<_> = busy.iter().map(|(id, holders)| (id, holders[0].owner().as_str())).collect();
+    assert_eq!(named, [(&more[1].id, "batch"), (&more[3].id, "batch")]);
+    assert_eq!(store.stats().await.unwrap().held, 40);
+    let waiter = request("key-07", "waiter");
+    queue(&**store, &waiter).await;
+    let turn = tokio::spawn({
+        let (store, ticket) = (store.clone(), waiter.ticket());
+        async move { store.await_turn(&ticket, Duration::from_secs(60)).await }
+    });
+    let batch = Selector::Owner(OwnerId::new("batch").unwrap());
+    assert_eq!(store.clear(&batch, Cause::none()).await.unwrap().released.len(), 40);
+    let state = tokio::time::timeout(SOON, turn).await.expect("the hint comes").unwrap().unwrap();
+    assert!(matches!(&state, RequestState::Held(held) if held.request.id == waiter.id), "{state:?}");
+    let found = store.find(&waiter.id).await.unwrap();
+    assert!(matches!(found, Some((key, RequestState::Held(_))) if key == waiter.key));
+    let (mut cursor, mut count) = (EventCursor::start(), 0);
+    loop {
+        let page = store.events(&cursor, 9).await.unwrap();
+        assert!(!page.missed);
+        count += page.events.len();
+        cursor = page.next.to_string().parse().unwrap();
+        if page.events.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(count, 40 + 1 + 40 + 2, "acquired, queued, ended, granted and claimed");
+}
+
+#[tokio::test]
+async fn many_buckets_are_one_store() {
+    let mut config = config();
+    config.buckets = Some(16);
+    works_over_many_buckets(&open(config).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_one_store() {
+    let cluster = ClusterGroup::start(&ClusterOptions::default()).unwrap();
+    let nodes = cluster.addresses().iter().map(|at| (at.ip().to_string(), at.port())).collect();
+    let mut config = RedisConfig::new(Servers::Cluster { nodes });
+    config.buckets = Some(32);
+    works_over_many_buckets(&open(config).await.unwrap()).await;
+}
