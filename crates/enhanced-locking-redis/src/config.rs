@@ -7,6 +7,8 @@ use std::time::Duration;
 use enhanced_locking_foundation::{Clock, Limits, Timing};
 use enhanced_locking_queue::CreditTable;
 
+use crate::RedisDurability;
+
 /// Limits, windows and the worth of priorities. Every process of a namespace should be given the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RedisPolicy {
@@ -114,6 +116,11 @@ pub struct RedisConfig {
     pub command_timeout: Duration,
     /// How often one who waits looks although nobody told it to: what a lost message costs at most.
     pub poll_period: Duration,
+    /// What an acknowledged change shall survive.
+    pub durability: RedisDurability,
+    /// How often a call that certainly did not happen is tried again at once, with a growing pause; a question or an
+    /// acquire whose answer was lost, once. 0 for never.
+    pub retries: u32,
     /// A clock instead of the server's, for tests: a namespace that was made with one is only opened with one.
     pub clock: Option<Arc<dyn Clock>>,
 }
@@ -136,6 +143,8 @@ impl RedisConfig {
             connect_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
             poll_period: Duration::from_secs(2),
+            durability: RedisDurability::default(),
+            retries: 3,
             clock: None,
         }
     }
@@ -164,6 +173,7 @@ impl std::fmt::Debug for RedisConfig {
             .field("database", &self.database)
             .field("buckets", &self.buckets())
             .field("policy", &self.policy)
+            .field("durability", &self.durability)
             .finish_non_exhaustive()
     }
 }

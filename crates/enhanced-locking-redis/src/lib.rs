@@ -30,15 +30,23 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod breaker;
 mod config;
 mod dispatch;
 mod driver;
+mod durability;
 mod error;
 mod layout;
+mod monitor;
+mod promotion;
 mod script;
+mod status;
 mod wake;
 mod wire;
 
 pub use backend::{RedisBackend, open};
+pub use breaker::BreakerState;
 pub use config::{RedisConfig, RedisPolicy, Servers};
+pub use durability::RedisDurability;
 pub use error::OpenError;
+pub use status::{RedisNode, RedisReplica, RedisStatus};

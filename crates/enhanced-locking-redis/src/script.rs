@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::{EndReason, Limits, Page, Priority, QueuePlace};
 
-use crate::RedisPolicy;
+use crate::RedisConfig;
 
 /// The parts, in order: what is used stands before what uses it.
 const PARTS: [&str; 8] = [
@@ -19,6 +19,8 @@ const PARTS: [&str; 8] = [
     include_str!("scripts/read.lua"),
 ];
 const RUN: &str = include_str!("scripts/run.lua");
+/// Comes last, where it is wanted.
+const STRICT: &str = include_str!("scripts/strict.lua");
 
 /// What an operation on a free resource needs. Everything else is made only when it is first used: a script makes
 /// all its functions anew with every call, and that would cost more than what they do.
@@ -113,10 +115,10 @@ const LEAST_SHARE: usize = 64;
 /// Soft edges named per waiting request.
 const MAX_AHEAD: usize = 64;
 
-/// The text of the script for a policy. `buckets` share the totals evenly.
-pub(crate) fn text(policy: &RedisPolicy, buckets: usize, test_time: bool, sharded: bool) -> String {
-    let constants = Constants::new(policy, buckets, sharded);
-    let mut text = String::from(if test_time { TEST_TIME } else { SERVER_TIME });
+/// The text of the script for a store.
+pub(crate) fn text(config: &RedisConfig) -> String {
+    let constants = Constants::new(config);
+    let mut text = String::from(if config.clock.is_some() { TEST_TIME } else { SERVER_TIME });
     let mut cold = String::new();
     for part in PARTS {
         for block in blocks(part) {
@@ -126,6 +128,9 @@ pub(crate) fn text(policy: &RedisPolicy, buckets: usize, test_time: bool, sharde
     text.push_str("setmetatable(F, { __index = function(_, name)\nsetmetatable(F, nil)\n");
     text.push_str(&cold);
     text.push_str("return F[name]\nend })\n");
+    if config.durability.pause().is_some() {
+        constants.fill(STRICT, &mut text);
+    }
     constants.fill(RUN, &mut text);
     text
 }
@@ -157,7 +162,12 @@ pub(crate) fn reason_of(code: u64) -> Option<EndReason> {
 struct Constants(Vec<(&'static str, String)>);
 
 impl Constants {
-    fn new(policy: &RedisPolicy, buckets: usize, sharded: bool) -> Self {
+    /// Those of a store. Its buckets share the totals evenly.
+    fn new(config: &RedisConfig) -> Self {
+        let (policy, buckets) = (&config.policy, usize::from(config.buckets()));
+        let sharded = config.servers.is_cluster();
+        let pause = config.durability.pause();
+        let only_strict = |text: &str| if pause.is_some() { text.to_owned() } else { String::new() };
         let Limits {
             waiters_per_key, waiters_per_owner, waiters_total, locks_total, finished, events, ..
         } = policy.limits;
@@ -185,6 +195,11 @@ impl Constants {
             ("max_ahead", MAX_AHEAD.to_string()),
             ("publish", if sharded { "SPUBLISH" } else { "PUBLISH" }.to_owned()),
             ("meta_format", format!("<{}", "d".repeat(meta.len()))),
+            ("strict", pause.is_some().to_string()),
+            ("paused", if pause.is_some() { "S.paused" } else { "false" }.to_owned()),
+            ("least_pause", micros(pause.unwrap_or_default())),
+            ("look_for_promotion", only_strict("F.look_for_promotion()")),
+            ("note_lease", only_strict("F.note_lease(lease)")),
             ("meta_empty", vec!["0"; meta.len()].join(", ")),
             ("meta_len", meta.len().to_string()),
             ("ended_len", ENDED.len().to_string()),
@@ -218,12 +233,17 @@ impl Constants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{RedisDurability, Servers};
 
     #[test]
     fn every_name_in_the_scripts_stands_for_something() {
-        let text = text(&RedisPolicy::default(), 1, false, false);
-        let left: Vec<&str> = text.lines().filter(|line| line.contains('$')).collect();
-        assert_eq!(left, Vec::<&str>::new());
+        let mut config = RedisConfig::new(Servers::single("127.0.0.1", 6379));
+        for durability in [RedisDurability::fast(), RedisDurability::strict(1)] {
+            config.durability = durability;
+            let text = text(&config);
+            let left: Vec<&str> = text.lines().filter(|line| line.contains('$')).collect();
+            assert_eq!(left, Vec::<&str>::new());
+        }
     }
 
     #[test]
@@ -238,7 +258,7 @@ mod tests {
 
     #[test]
     fn no_two_names_are_the_same() {
-        let Constants(all) = Constants::new(&RedisPolicy::default(), 1, false);
+        let Constants(all) = Constants::new(&RedisConfig::new(Servers::single("127.0.0.1", 6379)));
         for (at, (name, _)) in all.iter().enumerate() {
             assert!(all[..at].iter().all(|(other, _)| other != name), "{name} is there twice");
         }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireRequest, BackendError, BatchOutcome, Grant, LockRecord, RequestId,
+    AcquireError, AcquireRequest, BackendError, BatchOutcome, LockRecord, RequestId,
 };
 use futures_util::future::join_all;
 
 use super::RedisBackend;
+use crate::durability::Copies;
 use crate::wire::{self, Batch, Operation};
 
 /// Requests of one bucket with their places in the batch.
@@ -43,18 +44,22 @@ impl RedisBackend {
         }
         if parts.len() > 1 {
             let asked = parts.iter().map(|(bucket, part)| self.acquire_part(*bucket, part, true));
-            if let Some(busy) = busy(requests, join_all(asked).await.into_iter().zip(parts.values()))? {
+            let asked = join_all(asked).await.into_iter().map(|asked| asked.map(|(batch, _)| batch));
+            if let Some(busy) = busy(requests, asked.zip(parts.values()))? {
                 return Ok(busy);
             }
         }
         let mut held: Vec<(usize, bool, LockRecord)> = Vec::with_capacity(requests.len());
         for (bucket, part) in &parts {
-            let answer = self.acquire_part(*bucket, part, false).await;
-            if let Ok(Batch::Held(records)) = answer {
-                let places = part.0.iter().zip(records);
+            let mut answer = self.acquire_part(*bucket, part, false).await;
+            if let Ok((Batch::Held(records), missing)) = &mut answer {
+                let (places, missing) = (part.0.iter().zip(std::mem::take(records)), *missing);
                 held.extend(places.map(|(place, (new, record))| (*place, new, record)));
-                continue;
+                let Some(missing) = missing else { continue };
+                self.take_back(&held).await.map_err(|_| missing.missing())?;
+                return Err(missing.taken_back().into());
             }
+            let answer = answer.map(|(batch, _)| batch);
             self.take_back(&held).await?;
             return match busy(requests, [(answer, part)])? {
                 Some(busy) => Ok(busy),
@@ -65,18 +70,23 @@ impl RedisBackend {
         Ok(BatchOutcome::Held(held.into_iter().map(|(_, _, record)| record).collect()))
     }
 
-    async fn acquire_part(&self, bucket: usize, part: &Part<'_>, dry: bool) -> Result<Batch, AcquireError> {
-        let reply = self.dispatch.call(bucket, Operation::acquire_all(&part.1, dry)).await?;
+    /// Asks one bucket. Also tells which copies of the answer are missing.
+    async fn acquire_part(
+        &self,
+        bucket: usize,
+        part: &Part<'_>,
+        dry: bool,
+    ) -> Result<(Batch, Option<Copies>), AcquireError> {
+        let reply = self.dispatch.ask(bucket, Operation::acquire_all(&part.1, dry)).await?;
         let ids: Vec<&RequestId> = part.1.iter().map(|request| &request.id).collect();
-        wire::all_acquired(&reply, &ids, &self.config.policy.limits)
+        Ok((wire::all_acquired(&reply.bytes, &ids, &self.config.policy.limits)?, reply.missing))
     }
 
     /// Gives back what is new, by its token, the last first.
     async fn take_back(&self, held: &[(usize, bool, LockRecord)]) -> Result<(), BackendError> {
         for (_, new, record) in held.iter().rev() {
             if *new {
-                let grant: Grant = record.grant();
-                self.call(&grant.key, Operation::withdraw(&grant)).await?;
+                self.withdraw(&record.grant()).await?;
             }
         }
         Ok(())

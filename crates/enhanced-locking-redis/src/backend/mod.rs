@@ -21,11 +21,12 @@ use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 
 pub use self::open::open;
-use crate::RedisConfig;
 use crate::dispatch::Dispatch;
 use crate::layout::Layout;
+use crate::monitor::Monitor;
 use crate::wake::Wakes;
 use crate::wire::{self, Operation};
+use crate::{RedisConfig, RedisStatus};
 
 /// Entries that one call of a script ends at most: a script holds up everybody else on its server.
 const ENDS: usize = 256;
@@ -38,6 +39,7 @@ pub struct RedisBackend {
     config: RedisConfig,
     layout: Layout,
     dispatch: Dispatch,
+    monitor: Monitor,
     wakes: Arc<Wakes>,
     /// The name of this process in hints.
     node: String,
@@ -47,6 +49,20 @@ pub struct RedisBackend {
 }
 
 impl RedisBackend {
+    /// How the servers are and what was done so far. Asks all servers that commands go to.
+    pub async fn status(&self) -> RedisStatus {
+        let mut status = self.monitor.look(&self.dispatch).await;
+        status.durability = self.config.durability.class();
+        status.replicas_wanted = self.config.durability.replicas();
+        if status.durability == Durability::Strict
+            && let Ok(replies) = self.ask_all(&Operation::replication(false)).await
+        {
+            let ends = replies.iter().filter_map(|reply| wire::number(reply).ok());
+            status.paused_until = ends.max().filter(|end| *end > 0).map(Timestamp::from_micros);
+        }
+        status
+    }
+
     /// The bucket of a key.
     fn bucket(&self, key: &ResourceKey) -> usize {
         self.layout.bucket(key)
@@ -54,6 +70,11 @@ impl RedisBackend {
 
     async fn call(&self, key: &ResourceKey, operation: Operation) -> Result<Vec<u8>, BackendError> {
         self.dispatch.call(self.bucket(key), operation).await
+    }
+
+    /// Takes back a grant that nobody was told about.
+    async fn withdraw(&self, grant: &Grant) -> Result<(), BackendError> {
+        self.call(&grant.key, Operation::withdraw(grant)).await.map(|_| ())
     }
 
     /// Asks every bucket the same.
@@ -118,14 +139,22 @@ impl LockBackend for RedisBackend {
         BackendInfo {
             name: "redis",
             location: format!("{} ({})", self.config.servers.location(), self.config.namespace),
-            durability: Durability::Fast,
+            durability: self.config.durability.class(),
         }
     }
 
     async fn acquire(&self, request: AcquireRequest) -> Result<AcquireOutcome, AcquireError> {
         request.check()?;
-        let reply = self.call(&request.key, Operation::acquire(&request)).await?;
-        wire::acquired(&reply, &request.id, &self.config.policy.limits)
+        let reply = self.dispatch.ask(self.bucket(&request.key), Operation::acquire(&request)).await?;
+        let (outcome, new) = wire::acquired(&reply.bytes, &request.id, &self.config.policy.limits)?;
+        match (reply.missing, &outcome) {
+            (None, _) | (Some(_), AcquireOutcome::Busy(_)) => Ok(outcome),
+            (Some(missing), AcquireOutcome::Held(record)) if new => {
+                self.withdraw(&record.grant()).await.map_err(|_| missing.missing())?;
+                Err(missing.taken_back().into())
+            }
+            (Some(missing), _) => Err(missing.missing().into()),
+        }
     }
 
     async fn acquire_all(&self, requests: Vec<AcquireRequest>) -> Result<BatchOutcome, AcquireError> {
@@ -290,6 +319,7 @@ impl LockBackend for RedisBackend {
     }
 
     async fn close(&self) -> Result<(), BackendError> {
+        self.monitor.stop();
         self.dispatch.close().await;
         self.wakes.wake_all();
         Ok(())

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::RequestId;
+use enhanced_locking_foundation::{Durability, RequestId};
+use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 
 use super::RedisBackend;
 use crate::dispatch::Dispatch;
 use crate::driver::{self, Failure};
 use crate::layout::{FORMAT, Layout};
+use crate::monitor::Monitor;
 use crate::wake::Wakes;
+use crate::wire::Operation;
 use crate::{OpenError, RedisConfig, script, wire};
 
 /// The oldest server that has all that is used.
@@ -23,8 +26,7 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
     check_settings(&config)?;
     let buckets = config.buckets();
     let layout = Layout::new(&config.namespace, buckets);
-    let sharded = config.servers.is_cluster();
-    let text = script::text(&config.policy, usize::from(buckets), config.clock.is_some(), sharded);
+    let text = script::text(&config);
     let node: String = RequestId::generate().as_str().chars().rev().take(12).collect();
     let failed = |failure: Failure| OpenError::Server(failure.error(false));
     let driver = driver::connect(&config, &layout, text, node.clone()).await.map_err(failed)?;
@@ -52,8 +54,16 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
     let messages = driver.messages();
     tokio::spawn(pass_on(messages, layout.clone(), Arc::clone(&wakes)));
     let cells = || (0..buckets).map(|_| OnceCell::new()).collect();
+    let dispatch = Dispatch::new(driver, &config);
+    if config.durability.class() == Durability::Strict {
+        let marks =
+            (0..usize::from(buckets)).map(|bucket| dispatch.call(bucket, Operation::replication(true)));
+        try_join_all(marks).await?;
+    }
+    let monitor = Monitor::start(&dispatch);
     Ok(Arc::new(RedisBackend {
-        dispatch: Dispatch::new(driver, usize::from(buckets), config.clock.clone()),
+        dispatch,
+        monitor,
         hears_hints: cells(),
         hears_events: cells(),
         config,
@@ -77,7 +87,7 @@ fn check_settings(config: &RedisConfig) -> Result<(), OpenError> {
             allowed: "1 to 64 letters, digits and any of -_.:",
         });
     }
-    Ok(())
+    config.durability.check(config.command_timeout)
 }
 
 /// Looks for what can silently destroy locks (design §6).

@@ -26,8 +26,11 @@ impl RedisBackend {
             // Listen first, look then: a hand-off in between is heard.
             wake.as_mut().enable();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let reply = self.call(&ticket.key, Operation::poll(ticket)).await?;
-            let state = wire::turn(&reply)?;
+            let reply = self.dispatch.ask(self.bucket(&ticket.key), Operation::poll(ticket)).await?;
+            let state = wire::turn(&reply.bytes)?;
+            if let (RequestState::Held(_), Some(missing)) = (&state, reply.missing) {
+                return Err(missing.missing());
+            }
             if !matches!(state, RequestState::Queued(_)) || left.is_some_and(|left| left.is_zero()) {
                 return Ok(state);
             }

@@ -7,16 +7,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fred::clients::{Client, SubscriberClient};
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, EventInterface, HashesInterface, LuaInterface, PubsubInterface};
+use fred::interfaces::{
+    ClientLike, EventInterface, HashesInterface, LuaInterface, PubsubInterface, ServerInterface,
+};
+use fred::types::config::Options;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
 };
-use fred::types::{Builder, ClientState, Key, RespVersion, Value};
+use fred::types::{Builder, ClientState, CustomCommand, Key, RespVersion, Value};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::{Driver, Failure};
+use super::{Answers, Driver, Failure, NodeAnswer};
+use crate::durability::Copies;
 use crate::layout::Layout;
 use crate::{RedisConfig, Servers};
 
@@ -37,6 +43,9 @@ struct Fred {
     node: String,
     sharded: bool,
     messages: Mutex<Option<mpsc::UnboundedReceiver<Message>>>,
+    connections: watch::Receiver<u64>,
+    /// The one server, where there is one.
+    location: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -64,7 +73,12 @@ pub(crate) async fn connect(
     let loaded: Result<String, Error> = client.script_load(script.as_str()).await;
     let digest = loaded.map_err(|error| failure(&error, true))?;
     let (heard, messages) = mpsc::unbounded_channel();
-    let tasks = vec![hear_messages(&subscriber, heard.clone()), hear_reconnects(&subscriber, heard)];
+    let (made, connections) = watch::channel(1);
+    let tasks = vec![
+        hear_messages(&subscriber, heard.clone()),
+        hear_reconnects(&subscriber, heard),
+        count_connections(&client, made),
+    ];
     let keys = (0..layout.buckets())
         .map(|bucket| layout.keys(bucket).iter().map(|key| Key::from(key.clone())).collect())
         .collect();
@@ -77,6 +91,8 @@ pub(crate) async fn connect(
         node,
         sharded: config.servers.is_cluster(),
         messages: Mutex::new(Some(messages)),
+        connections,
+        location: config.servers.location(),
         tasks,
     }))
 }
@@ -88,21 +104,29 @@ impl Driver for Fred {
         bucket: usize,
         time: Option<u64>,
         operations: Vec<Vec<u8>>,
-    ) -> Result<Vec<Vec<u8>>, Failure> {
+        copies: Option<Copies>,
+    ) -> Result<Answers, Failure> {
         self.check_connection()?;
         let count = operations.len();
         let time = time.map_or_else(String::new, |micros| micros.to_string());
         let mut arguments: Vec<Value> = vec![self.node.as_str().into(), time.into()];
         arguments.extend(operations.into_iter().map(|operation| Value::Bytes(operation.into())));
         let keys = self.keys.get(bucket).cloned().unwrap_or_default();
-        let first: Result<Value, Error> =
-            self.client.evalsha(self.digest.as_str(), keys.clone(), arguments.clone()).await;
-        let answer = match first {
+        let (first, mut had) = match copies {
+            None => (self.client.evalsha(self.digest.as_str(), keys.clone(), arguments.clone()).await, 0),
+            Some(copies) => self.run_and_wait("EVALSHA", &self.digest, &keys, &arguments, copies).await,
+        };
+        let answer = match (first, copies) {
             // Nothing was carried out: the whole script goes along this once, and the server keeps it.
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                self.client.eval(self.script.as_str(), keys, arguments).await
-            }
-            answer => answer,
+            (Err(error), copies) if error.details().starts_with("NOSCRIPT") => match copies {
+                None => self.client.eval(self.script.as_str(), keys, arguments).await,
+                Some(copies) => {
+                    let again = self.run_and_wait("EVAL", &self.script, &keys, &arguments, copies).await;
+                    had = again.1;
+                    again.0
+                }
+            },
+            (answer, _) => answer,
         };
         let Value::Array(replies) = answer.map_err(|error| failure(&error, true))? else {
             return Err(Failure::Nonsense("something that is not a list"));
@@ -111,7 +135,8 @@ impl Driver for Fred {
             return Err(Failure::Nonsense("more or fewer answers than there were questions"));
         }
         let replies = replies.into_iter().map(Value::into_owned_bytes).collect::<Option<Vec<_>>>();
-        replies.ok_or(Failure::Nonsense("something that is not a text"))
+        let replies = replies.ok_or(Failure::Nonsense("something that is not a text"))?;
+        Ok(Answers { replies, copies: had })
     }
 
     async fn info(&self) -> Result<String, Failure> {
@@ -151,6 +176,28 @@ impl Driver for Fred {
         self.messages.lock().take().unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
+    async fn nodes(&self) -> Vec<NodeAnswer> {
+        if !self.sharded {
+            let (address, client) = (self.location.clone(), &self.client);
+            return vec![NodeAnswer { address, info: ask_node(client, self.check_connection()).await }];
+        }
+        let servers = self.client.active_connections();
+        join_all(servers.into_iter().map(|server| async move {
+            let address = format!("{}:{}", server.host, server.port);
+            let client = self.client.with_cluster_node(server);
+            NodeAnswer { address, info: ask_node(&client, self.check_connection()).await }
+        }))
+        .await
+    }
+
+    fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.check_connection().is_ok()
+    }
+
     async fn close(&self) {
         for task in &self.tasks {
             task.abort();
@@ -170,6 +217,54 @@ impl Fred {
             state => Err(Failure::NotSent(format!("the connection is {state:?}"))),
         }
     }
+
+    /// The script and `WAIT` behind it, one after the other on the same connection: `WAIT` counts what that wrote.
+    async fn run_and_wait(
+        &self,
+        command: &'static str,
+        script: &str,
+        keys: &[Key],
+        arguments: &[Value],
+        copies: Copies,
+    ) -> (Result<Value, Error>, u32) {
+        let slot = keys.first().map(Key::cluster_hash);
+        // A script that is sent on to another server would leave `WAIT` behind: it is refused instead.
+        let stay = Options { max_redirections: Some(0), ..Options::default() };
+        let pipeline = self.client.pipeline().with_options(&stay);
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let mut all: Vec<Value> = vec![script.into(), count.into()];
+        all.extend(keys.iter().map(|key| Value::from(key.clone())));
+        all.extend(arguments.iter().cloned());
+        let wait =
+            [i64::from(copies.replicas), i64::try_from(copies.timeout.as_millis()).unwrap_or(i64::MAX)];
+        let wait: Vec<Value> = wait.into_iter().map(Value::from).collect();
+        for (command, arguments) in [(command, all), ("WAIT", wait)] {
+            let command = CustomCommand::new_static(command, slot, false);
+            // Only noted: nothing is sent before all are together.
+            if let Err(error) = pipeline.custom::<Value, _>(command, arguments).await {
+                return (Err(error), 0);
+            }
+        }
+        let mut answers = pipeline.try_all::<Value>().await.into_iter();
+        let lost = || Err(Error::new(ErrorKind::Canceled, "no answer"));
+        let answer = answers.next().unwrap_or_else(lost);
+        // What is not known is not counted: a copy too few is a grant given back, one too many a lie.
+        let had = answers.next().and_then(|had| u32::try_from(had.ok()?.as_i64()?).ok()).unwrap_or(0);
+        (answer, had)
+    }
+}
+
+/// Asks one server for its figures, if there is a connection.
+async fn ask_node<C>(client: &C, connected: Result<(), Failure>) -> Result<(Duration, String), Failure>
+where
+    C: ClientLike + ServerInterface,
+{
+    connected?;
+    let asked = Instant::now();
+    client.ping::<Value>(None).await.map_err(|error| failure(&error, true))?;
+    let latency = asked.elapsed();
+    let info: String = client.info(None).await.map_err(|error| failure(&error, true))?;
+    Ok((latency, info))
 }
 
 impl std::fmt::Debug for Fred {
@@ -238,6 +333,10 @@ fn failure(error: &Error, sent: bool) -> Failure {
     let refused = code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     let of_client =
         matches!(error.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing);
+    if *error.kind() == ErrorKind::Routing {
+        // It was sent on so often that the library gave up, or never left: nobody carried it out.
+        return Failure::NotSent(error.to_string());
+    }
     match (refused && !of_client, sent) {
         (true, _) => Failure::Refused(text.to_owned()),
         (false, true) => Failure::Lost(error.to_string()),
@@ -260,6 +359,16 @@ fn hear_messages(subscriber: &SubscriberClient, heard: mpsc::UnboundedSender<Mes
             if heard.send(message).is_err() {
                 return;
             }
+        }
+    })
+}
+
+fn count_connections(client: &Client, made: watch::Sender<u64>) -> JoinHandle<()> {
+    let mut reconnects = client.reconnect_rx();
+    tokio::spawn(async move {
+        use tokio::sync::broadcast::error::RecvError;
+        while !matches!(reconnects.recv().await, Err(RecvError::Closed)) {
+            made.send_modify(|made| *made += 1);
         }
     })
 }

@@ -4,23 +4,27 @@
 mod fred;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use enhanced_locking_foundation::{BackendError, BackendErrorKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::fred::connect;
+use crate::durability::Copies;
 
 /// A connection to the servers of one namespace.
 #[async_trait]
 pub(crate) trait Driver: Send + Sync + std::fmt::Debug {
-    /// Carries out operations on one bucket in one call of the script. `time` is that of a test.
+    /// Carries out operations on one bucket in one call of the script. `time` is that of a test. With `copies`, also
+    /// waits on the same connection until so many replicas have what was written.
     async fn run(
         &self,
         bucket: usize,
         time: Option<u64>,
         operations: Vec<Vec<u8>>,
-    ) -> Result<Vec<Vec<u8>>, Failure>;
+        copies: Option<Copies>,
+    ) -> Result<Answers, Failure>;
 
     /// A section of what the server tells about itself.
     async fn info(&self) -> Result<String, Failure>;
@@ -38,8 +42,35 @@ pub(crate) trait Driver: Send + Sync + std::fmt::Debug {
     /// What is heard: channel and message. `None` as the channel says that messages may have been lost. Only once.
     fn messages(&self) -> mpsc::UnboundedReceiver<(Option<String>, Vec<u8>)>;
 
+    /// What every server that commands go to tells about itself, and how long it took to answer.
+    async fn nodes(&self) -> Vec<NodeAnswer>;
+
+    /// How often connections were made; changes with every new one.
+    fn connections(&self) -> watch::Receiver<u64>;
+
+    /// Whether there is a connection.
+    fn is_connected(&self) -> bool;
+
     /// Lets go of the connection.
     async fn close(&self);
+}
+
+/// What came of one call of the script.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// One for every operation.
+    pub(crate) replies: Vec<Vec<u8>>,
+    /// How many replicas have what was written; 0 if that was not asked, or is not known.
+    pub(crate) copies: u32,
+}
+
+/// One server that commands go to.
+#[derive(Debug)]
+pub(crate) struct NodeAnswer {
+    /// Host and port, or the path of a socket.
+    pub(crate) address: String,
+    /// How long a `PING` took, and the text of `INFO`.
+    pub(crate) info: Result<(Duration, String), Failure>,
 }
 
 /// What can come of a call other than an answer.
@@ -47,6 +78,8 @@ pub(crate) trait Driver: Send + Sync + std::fmt::Debug {
 pub(crate) enum Failure {
     /// There is no connection: nothing was sent.
     NotSent(String),
+    /// The server has not answered for a while: nothing is sent before this time is over.
+    Resting(Duration),
     /// It was sent and no answer came.
     Lost(String),
     /// The server refused it, with this text.
@@ -63,6 +96,10 @@ impl Failure {
                 BackendErrorKind::Unavailable,
                 "there is no connection to the server; try again when it is back".to_owned(),
             ),
+            Self::Resting(left) => (
+                BackendErrorKind::Unavailable,
+                format!("the server does not answer; it is asked again in {} ms", left.as_millis().max(1)),
+            ),
             Self::Lost(_) if changes => (
                 BackendErrorKind::Indeterminate,
                 "no answer came; ask again with the same request id".to_owned(),
@@ -76,7 +113,16 @@ impl Failure {
             Self::NotSent(source) | Self::Lost(source) | Self::Refused(source) => {
                 error.with_source(source.clone())
             }
-            Self::Nonsense(_) => error,
+            Self::Nonsense(_) | Self::Resting(_) => error,
+        }
+    }
+
+    /// Whether the operation certainly was not carried out, and may be soon.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::NotSent(_) => true,
+            Self::Refused(text) => refusal(text).0 == BackendErrorKind::Unavailable,
+            Self::Resting(_) | Self::Lost(_) | Self::Nonsense(_) => false,
         }
     }
 }

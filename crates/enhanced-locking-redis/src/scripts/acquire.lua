@@ -43,8 +43,9 @@ function F.grant_now(id, entry, free)
   F.emit($event_acquired, id, F.packed(id), entry[$token])
 end
 
-function F.held_reply(id)
-  return cmsgpack.pack(1, id, F.packed(id))
+-- 0 stands for a lock that was granted just now, 1 for one that was held before.
+function F.held_reply(id, tag)
+  return cmsgpack.pack(tag or 1, id, F.packed(id))
 end
 
 -- The place of a waiter, as it sees it.
@@ -116,12 +117,12 @@ end
 
 function F.do_acquire(id, wanted)
   local key = wanted[$key]
-  if not F.first_holder(key) and not F.first_waiting(key) then
+  if not $paused and not F.first_holder(key) and not F.first_waiting(key) then
     -- Nobody holds or waits: the common case has nothing to settle and nobody to ask.
     local refusal = F.refusal(id, wanted) or F.no_room(1)
     if refusal then return refusal end
     F.grant_now(id, wanted, true)
-    return F.held_reply(id)
+    return F.held_reply(id, 0)
   end
   F.settle(key)
   local own, refusal = F.existing(id, wanted)
@@ -136,9 +137,10 @@ function F.do_acquire(id, wanted)
     refusal = F.no_room(1)
     if refusal then return refusal end
     F.grant_now(id, wanted, not F.first_holder(key) and not F.first_waiting(key))
-    return F.held_reply(id)
+    return F.held_reply(id, 0)
   end
   if wanted[$wait] == 0 then
+    if $paused then return cmsgpack.pack(9, $paused) end
     local holders = F.holders(key, $max_blockers)
     F.prefetch(holders)
     return F.reply(F.add_entries({ 3 }, holders))
@@ -169,6 +171,7 @@ function F.do_acquire_all(ids, requests, order, dry)
     if not held then blocked[#blocked + 1] = n end
   end
   if #blocked > 0 then
+    if $paused then return cmsgpack.pack(9, $paused) end
     local values = { 3, #blocked }
     for n = 1, #blocked do
       local holders = F.holders(requests[blocked[n]][$key], $max_blockers)

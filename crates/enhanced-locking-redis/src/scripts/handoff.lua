@@ -76,6 +76,7 @@ end
 
 -- Whether a request of this mode gets along with the holders: they have one mode, or there is one.
 function F.fits(key, mode)
+  if $paused then return false end
   local holder = F.first_holder(key)
   return not holder or (mode == 1 and F.get(holder)[$mode] == 1)
 end
@@ -126,6 +127,7 @@ end
 function F.expiry(entry, acquired)
   local lease, age = entry[$lease], entry[$max_age]
   if lease == 0 then return age == 0 and 0 or acquired + age end
+  $note_lease
   if age == 0 then return now + lease end
   return math.min(now + lease, acquired + age)
 end

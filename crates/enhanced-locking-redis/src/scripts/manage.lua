@@ -16,6 +16,7 @@ function F.do_transfer(id, key, token, owner, user, repo, number)
   end
   local from = entry[$owner]
   if from == owner then return F.held_reply(id) end
+  if $paused then return cmsgpack.pack(9, $paused) end
   if other then return F.transfer_to(id, entry, other) end
   local before = F.deadline(entry)
   F.remove_selectors(id, entry)
@@ -121,6 +122,10 @@ function F.do_sweep(budget)
     F.finish_over(id, F.get(id))
     F.promote(key)
     ended = ended + 1
+  end
+  if $strict then
+    if budget > 0 then F.end_pause() end
+    return cmsgpack.pack(ended, F.or_pause(F.earliest()))
   end
   return cmsgpack.pack(ended, F.earliest())
 end

@@ -81,6 +81,7 @@ end
 
 function F.do_poll(id, key)
   F.settle(key)
+  if $strict then F.promote(key) end
   local entry = F.live(id, key)
   if entry then
     F.keep_alive(id, entry)

@@ -193,6 +193,11 @@ function F.do_now()
   return cmsgpack.pack(now)
 end
 
+-- Until when grants pause after a promotion: 0, where they do not. The class strict has another one.
+function F.do_replication()
+  return cmsgpack.pack(0)
+end
+
 -- A change that changes nothing: shows that the server takes changes.
 function F.do_ping()
   S.changed = true

@@ -2,7 +2,7 @@
 local operations = {
   'acquire', 'release', 'renew', 'poll', 'cancel', 'reprioritise', 'transfer', 'withdraw', 'find', 'acquire_all',
   'force', 'clear', 'sweep', 'resource', 'locks', 'selected', 'queues', 'owner_edges', 'edges', 'stats', 'events',
-  'listen', 'now', 'ping',
+  'listen', 'now', 'ping', 'replication',
 }
 
 local calls, ids, replies = {}, {}, {}
@@ -17,6 +17,7 @@ for n = 3, #ARGV do
   end
 end
 F.load(ids)
+$look_for_promotion
 for n = 1, #calls do
   local operation = calls[n]
   replies[n] = F['do_' .. operations[operation[1]]](unpack(operation, 2))

@@ -18,12 +18,16 @@ pub(crate) struct Operation {
     pub(crate) packed: Vec<u8>,
     /// Whether it may change anything: only then can a lost answer leave the outcome unknown.
     pub(crate) changes: bool,
+    /// Whether replicas must have the change before it counts, where any must.
+    pub(crate) lasting: bool,
+    /// Whether a lost answer may be asked for again at once: it is the same then.
+    pub(crate) repeatable: bool,
 }
 
 impl Operation {
     /// Acquire.
     pub(crate) fn acquire(request: &AcquireRequest) -> Self {
-        change(pack_entry(code(1).text(pack_id(&request.id)), request))
+        Self { repeatable: true, ..change(pack_entry(code(1).text(pack_id(&request.id)), request)) }
     }
 
     /// Acquire all of one bucket, or only ask whether that could be done.
@@ -34,7 +38,7 @@ impl Operation {
         let packer = requests.iter().fold(packer, |to, request| to.text(pack_id(&request.id)));
         let packer = requests.iter().fold(packer.list(requests.len()), |to, request| pack_entry(to, request));
         let packer = order.iter().fold(packer.list(order.len()), |to, at| to.number(*at as u64 + 1));
-        change(packer.maybe(dry.then_some("dry")))
+        Self { lasting: !dry, ..change(packer.maybe(dry.then_some("dry"))) }
     }
 
     /// Release.
@@ -73,7 +77,8 @@ impl Operation {
 
     /// Take back a grant of a batch that came to nothing.
     pub(crate) fn withdraw(grant: &Grant) -> Self {
-        change(pack_grant(code(8), grant))
+        // A grant that comes back with a promotion runs out like any other.
+        Self { lasting: false, ..change(pack_grant(code(8), grant)) }
     }
 
     /// Find by id.
@@ -95,7 +100,8 @@ impl Operation {
 
     /// Sweep.
     pub(crate) fn sweep(budget: usize) -> Self {
-        change(code(13).number(budget as u64))
+        // What is over is over on every copy; nobody is told that it is gone.
+        Self { lasting: false, ..change(code(13).number(budget as u64)) }
     }
 
     /// One resource.
@@ -174,6 +180,11 @@ impl Operation {
         question(code(23))
     }
 
+    /// Until when grants pause after a promotion. Whoever opens the store marks its buckets.
+    pub(crate) fn replication(mark: bool) -> Self {
+        Self { lasting: mark, ..question(code(25).number(u64::from(mark))) }
+    }
+
     /// A change that changes nothing.
     pub(crate) fn ping() -> Self {
         question(code(24))
@@ -185,11 +196,11 @@ fn code(number: u64) -> Packer {
 }
 
 fn change(packer: Packer) -> Operation {
-    Operation { packed: packer.done(), changes: true }
+    Operation { packed: packer.done(), changes: true, lasting: true, repeatable: false }
 }
 
 fn question(packer: Packer) -> Operation {
-    Operation { packed: packer.done(), changes: false }
+    Operation { packed: packer.done(), changes: false, lasting: false, repeatable: true }
 }
 
 fn pack_ticket(to: Packer, ticket: &Ticket) -> Packer {

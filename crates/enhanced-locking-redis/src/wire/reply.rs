@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BackendError, CancelOutcome, Cause, Ended, EventKind,
-    FencingToken, Limits, LockEvent, LockRecord, NotHeld, OwnerId, QueuePlace, QueueView, ReleaseOutcome,
-    ReprioritiseError, RequestId, RequestState, ResourceKey, Stats, SweepOutcome, Timestamp, TransferError,
-    WaitEdge,
+    AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, CancelOutcome, Cause,
+    Ended, EventKind, FencingToken, Limits, LockEvent, LockRecord, NotHeld, OwnerId, QueuePlace, QueueView,
+    ReleaseOutcome, ReprioritiseError, RequestId, RequestState, ResourceKey, Stats, SweepOutcome, Timestamp,
+    TransferError, WaitEdge,
 };
 
 use super::stored::{Stored, bad, priority, some_time};
@@ -47,17 +47,18 @@ pub(crate) struct Events {
     pub(crate) events: Vec<LockEvent>,
 }
 
-/// The answer to an acquire.
+/// The answer to an acquire, and whether it was granted just now.
 pub(crate) fn acquired(
     reply: &[u8],
     id: &RequestId,
     limits: &Limits,
-) -> Result<AcquireOutcome, AcquireError> {
+) -> Result<(AcquireOutcome, bool), AcquireError> {
     let from = &mut Unpacker::new(reply);
     match from.number()? {
-        1 => Ok(AcquireOutcome::Held(record(from)?)),
-        2 => Ok(AcquireOutcome::Queued(place(from)?)),
-        3 => Ok(AcquireOutcome::Busy(records(from)?)),
+        0 => Ok((AcquireOutcome::Held(record(from)?), true)),
+        1 => Ok((AcquireOutcome::Held(record(from)?), false)),
+        2 => Ok((AcquireOutcome::Queued(place(from)?), false)),
+        3 => Ok((AcquireOutcome::Busy(records(from)?), false)),
         tag => Err(refused(tag, from, id, limits)?),
     }
 }
@@ -149,6 +150,7 @@ pub(crate) fn transferred(reply: &[u8]) -> Result<LockRecord, TransferError> {
         3 => Err(not_held(from)?.into()),
         4 => Err(TransferError::AlreadyHolds),
         5 => Err(TransferError::OtherMode),
+        9 => Err(pausing(from)?.into()),
         _ => Err(unknown_tag().into()),
     }
 }
@@ -305,8 +307,18 @@ fn refused(
             AcquireError::QueueFull { scope, waiting: from.count()?, limit }
         }
         8 => AcquireError::LimitReached { what: "locks", limit: limits.locks_total },
+        9 => pausing(from)?.into(),
         _ => return Err(corrupt(&format!("an unknown refusal of {id}"))),
     })
+}
+
+/// Why nothing is granted for a while after a promotion: tells until when.
+fn pausing(from: &mut Unpacker<'_>) -> Result<BackendError, BackendError> {
+    let until = Timestamp::from_micros(from.number()?);
+    let message = format!(
+        "the server has changed and may have lost writes; nothing new is granted before {until}, try again then or wait in line"
+    );
+    Ok(BackendError::new(BackendErrorKind::Unavailable, message))
 }
 
 fn not_held(from: &mut Unpacker<'_>) -> Result<NotHeld, BackendError> {
