@@ -84,6 +84,17 @@ impl Servers {
     }
 }
 
+/// How to speak TLS. The default trusts the authorities of the system and shows no certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// The certificates of the authorities to trust (PEM), instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate and those above it (PEM).
+    pub cert_file: Option<PathBuf>,
+    /// The key of the client's certificate (PEM).
+    pub key_file: Option<PathBuf>,
+}
+
 /// Everything a Redis store is opened with.
 ///
 /// ```
@@ -101,6 +112,17 @@ pub struct RedisConfig {
     pub username: Option<String>,
     /// Password, if one is needed. Never shown.
     pub password: Option<String>,
+    /// A file that has the password, read again with every new connection, so that it can be changed; it wins.
+    pub password_file: Option<PathBuf>,
+    /// ACL user at the Sentinels; `None` for the default one.
+    pub sentinel_username: Option<String>,
+    /// Password at the Sentinels, if one is needed. Never shown.
+    pub sentinel_password: Option<String>,
+    /// How to speak TLS, with servers and Sentinels; `None` for plain text.
+    pub tls: Option<RedisTls>,
+    /// Connections to one server at most. A bucket uses one of them, because its calls are gathered: more than
+    /// there are buckets are not made, so one bucket has one. Another one is for what is heard.
+    pub connections: usize,
     /// Database number; 0 in a cluster.
     pub database: u8,
     /// How many buckets keys are spread over. Fixed when a namespace is first used. `None` means 1, and 256 in a cluster.
@@ -137,6 +159,11 @@ impl RedisConfig {
             namespace: "enhanced-locks".to_owned(),
             username: None,
             password: None,
+            password_file: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            tls: None,
+            connections: 10,
             database: 0,
             buckets: None,
             policy: RedisPolicy::default(),
@@ -170,6 +197,10 @@ impl std::fmt::Debug for RedisConfig {
             .field("servers", &self.servers)
             .field("namespace", &self.namespace)
             .field("username", &self.username)
+            .field("password_file", &self.password_file)
+            .field("sentinel_username", &self.sentinel_username)
+            .field("tls", &self.tls)
+            .field("connections", &self.connections)
             .field("database", &self.database)
             .field("buckets", &self.buckets())
             .field("policy", &self.policy)

@@ -16,17 +16,67 @@ pub enum OpenError {
         /// What would be right.
         allowed: &'static str,
     },
+    /// There is no connection.
+    #[error("cannot connect to {location}; {remedy}")]
+    Connect {
+        /// Where to.
+        location: String,
+        /// What to do.
+        remedy: &'static str,
+        /// In the words of who noticed.
+        source: BackendError,
+    },
+    /// Certificates or keys that cannot be used.
+    #[error("TLS is not possible, because {what}")]
+    Tls {
+        /// Which, and why.
+        what: String,
+        /// In the words of who noticed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server is of another kind than it was named as.
+    #[error("the server at {address} is {found}; {remedy}")]
+    Place {
+        /// Which.
+        address: String,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server takes no changes.
+    #[error("the server at {address} is a replica of {master}; name that one, or the Sentinels")]
+    Replica {
+        /// Which.
+        address: String,
+        /// The server that it copies.
+        master: String,
+    },
+    /// The user may not do what the store does.
+    #[error(
+        "the user is not allowed {missing}; give it the rights that the documentation names (ACL SETUSER)"
+    )]
+    Rights {
+        /// What it may not do.
+        missing: String,
+    },
     /// The server is too old.
-    #[error("the server is version {found}, at least 6.2 is needed; upgrade it")]
+    #[error("the server at {address} is version {found}, at least {needed} is needed; upgrade it")]
     Version {
+        /// Which.
+        address: String,
+        /// What is needed.
+        needed: String,
         /// Its version.
         found: String,
     },
     /// The server may throw locks away.
     #[error(
-        "maxmemory-policy is {found}, which silently deletes locks when memory runs out; set it to noeviction"
+        "maxmemory-policy of {address} is {found}, which silently deletes locks when memory runs out; set it to noeviction"
     )]
     Eviction {
+        /// Which server.
+        address: String,
         /// The policy it has.
         found: String,
     },

@@ -40,13 +40,14 @@ mod layout;
 mod monitor;
 mod promotion;
 mod script;
+mod startup;
 mod status;
 mod wake;
 mod wire;
 
 pub use backend::{RedisBackend, open};
 pub use breaker::BreakerState;
-pub use config::{RedisConfig, RedisPolicy, Servers};
+pub use config::{RedisConfig, RedisPolicy, RedisTls, Servers};
 pub use durability::RedisDurability;
 pub use error::OpenError;
 pub use status::{RedisNode, RedisReplica, RedisStatus};

@@ -139,7 +139,7 @@ async fn a_server_that_would_throw_locks_away_is_refused() {
     let options = ServerOptions::default().config("maxmemory-policy allkeys-lru");
     let server = RedisServer::start(&options).unwrap();
     let error = open(at(server.address())).await.unwrap_err();
-    assert!(matches!(&error, OpenError::Eviction { found } if found == "allkeys-lru"), "{error:?}");
+    assert!(matches!(&error, OpenError::Eviction { found, .. } if found == "allkeys-lru"), "{error:?}");
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     drop(proxy);
     let error = tokio::time::timeout(SOON, open(config)).await.expect("an answer").unwrap_err();
     assert!(
-        matches!(&error, OpenError::Server(error) if error.kind() == BackendErrorKind::Unavailable),
+        matches!(&error, OpenError::Connect { source, .. } if source.kind() == BackendErrorKind::Unavailable),
         "{error:?}"
     );
 }

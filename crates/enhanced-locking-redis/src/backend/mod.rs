@@ -43,6 +43,8 @@ pub struct RedisBackend {
     wakes: Arc<Wakes>,
     /// The name of this process in hints.
     node: String,
+    /// What could be better with the servers, as it was when they were opened.
+    warnings: Vec<String>,
     /// Which buckets' hints, and whose events, are heard.
     hears_hints: Vec<OnceCell<()>>,
     hears_events: Vec<OnceCell<()>>,
@@ -61,6 +63,12 @@ impl RedisBackend {
             status.paused_until = ends.max().filter(|end| *end > 0).map(Timestamp::from_micros);
         }
         status
+    }
+
+    /// What could be better with the servers, a sentence each: persistence, replicas. As it was when they were opened.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The bucket of a key.

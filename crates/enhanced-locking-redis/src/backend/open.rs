@@ -13,10 +13,7 @@ use crate::layout::{FORMAT, Layout};
 use crate::monitor::Monitor;
 use crate::wake::Wakes;
 use crate::wire::Operation;
-use crate::{OpenError, RedisConfig, script, wire};
-
-/// The oldest server that has all that is used.
-const OLDEST: (u32, u32) = (6, 2);
+use crate::{OpenError, RedisConfig, script, startup, wire};
 
 /// Opens the store of a namespace, and makes it if it is new.
 ///
@@ -26,15 +23,24 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
     check_settings(&config)?;
     let buckets = config.buckets();
     let layout = Layout::new(&config.namespace, buckets);
-    let text = script::text(&config);
+    let text = script::Code::new(&config);
     let node: String = RequestId::generate().as_str().chars().rev().take(12).collect();
-    let failed = |failure: Failure| OpenError::Server(failure.error(false));
-    let driver = driver::connect(&config, &layout, text, node.clone()).await.map_err(failed)?;
-    check_server(&driver.info().await.map_err(failed)?)?;
+    let failed = |what: &'static str| move |failure: Failure| startup::failed(&failure, what);
+    let driver = driver::connect(&config, &layout, text, node.clone()).await?;
+    let warnings = startup::check_servers(&*driver, &config).await?;
+    startup::check_rights(&*driver, &config, &layout, &node).await?;
+    driver.load().await.map_err(failed("SCRIPT LOAD"))?;
+    driver
+        .hear(&layout.channel(0, &node))
+        .await
+        .map_err(failed("to subscribe to the channels of the namespace"))?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let made = if config.clock.is_some() { "test" } else { "server" };
     let fields =
         [("format", FORMAT.to_string()), ("buckets", buckets.to_string()), ("clock", made.to_owned())];
-    let stored = driver.describe(&layout.meta(), &fields).await.map_err(failed)?;
+    let stored = driver.describe(&layout.meta(), &fields).await.map_err(failed("HSETNX and HGETALL"))?;
     let field = |name: &str| stored.get(name).map_or("", String::as_str);
     let namespace = config.namespace.clone();
     if field("format") != FORMAT.to_string() {
@@ -53,7 +59,9 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
     let wakes = Arc::new(Wakes::default());
     let messages = driver.messages();
     tokio::spawn(pass_on(messages, layout.clone(), Arc::clone(&wakes)));
-    let cells = || (0..buckets).map(|_| OnceCell::new()).collect();
+    let cells = |heard: u16| {
+        (0..buckets).map(|bucket| OnceCell::new_with((bucket < heard).then_some(()))).collect::<Vec<_>>()
+    };
     let dispatch = Dispatch::new(driver, &config);
     if config.durability.class() == Durability::Strict {
         let marks =
@@ -64,12 +72,13 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
     Ok(Arc::new(RedisBackend {
         dispatch,
         monitor,
-        hears_hints: cells(),
-        hears_events: cells(),
+        hears_hints: cells(1),
+        hears_events: cells(0),
         config,
         layout,
         wakes,
         node,
+        warnings,
     }))
 }
 
@@ -79,6 +88,10 @@ fn check_settings(config: &RedisConfig) -> Result<(), OpenError> {
         return Err(OpenError::Setting { what: "buckets", given: buckets.to_string(), allowed: "1 to 4096" });
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if config.servers.is_cluster() && config.database != 0 {
+        let given = config.database.to_string();
+        return Err(OpenError::Setting { what: "the database of a cluster", given, allowed: "0" });
+    }
     let namespace = &config.namespace;
     if namespace.is_empty() || namespace.len() > 64 || !namespace.chars().all(fits) {
         return Err(OpenError::Setting {
@@ -88,30 +101,6 @@ fn check_settings(config: &RedisConfig) -> Result<(), OpenError> {
         });
     }
     config.durability.check(config.command_timeout)
-}
-
-/// Looks for what can silently destroy locks (design §6).
-fn check_server(info: &str) -> Result<(), OpenError> {
-    let field = |name: &str| {
-        info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')).unwrap_or_default()
-    };
-    let version = field("redis_version");
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found < OLDEST {
-        return Err(OpenError::Version { found: version.to_owned() });
-    }
-    let policy = field("maxmemory_policy");
-    if !policy.is_empty() && policy != "noeviction" {
-        return Err(OpenError::Eviction { found: policy.to_owned() });
-    }
-    if field("aof_enabled") == "0" {
-        tracing::warn!("the server keeps no append-only file; set appendonly yes, or a crash may lose locks");
-    }
-    if field("connected_slaves") == "0" && field("role") == "master" {
-        tracing::warn!("the server has no replica; nothing takes over when it fails");
-    }
-    Ok(())
 }
 
 /// Passes on what is heard to those who wait for it.
@@ -127,21 +116,5 @@ async fn pass_on(
             Some(None) => {}
             None => wakes.wake_all(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_that_are_too_old_or_throw_locks_away_are_refused() {
-        let info = |version: &str, policy: &str| {
-            format!("# Server\r\nredis_version:{version}\r\nmaxmemory_policy:{policy}\r\n")
-        };
-        assert!(check_server(&info("6.2.0", "noeviction")).is_ok());
-        assert!(check_server(&info("7.0.15", "noeviction")).is_ok());
-        assert!(matches!(check_server(&info("6.0.16", "noeviction")), Err(OpenError::Version { .. })));
-        assert!(matches!(check_server(&info("7.2.4", "allkeys-lru")), Err(OpenError::Eviction { .. })));
     }
 }

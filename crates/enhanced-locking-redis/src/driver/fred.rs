@@ -1,7 +1,8 @@
-//! The driver on the client library fred. Owns its settings and its traps: no command is sent twice, a lost connection
-//! is made again, and a subscription counts only when the server has acknowledged it.
+//! The driver on the client library fred. Owns what is sent over which connection, and what came of it; a subscription
+//! counts only when the server has acknowledged it.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,35 +12,34 @@ use fred::interfaces::{
     ClientLike, EventInterface, HashesInterface, LuaInterface, PubsubInterface, ServerInterface,
 };
 use fred::types::config::Options;
-use fred::types::config::{
-    ClusterDiscoveryPolicy, Config, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
-};
-use fred::types::{Builder, ClientState, CustomCommand, Key, RespVersion, Value};
-use futures_util::future::join_all;
+use fred::types::{ClientState, ClusterHash, CustomCommand, Key, Value};
+use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Answers, Driver, Failure, NodeAnswer};
+use super::call::{Call, Caller};
+use super::{Answers, Driver, Failure, NodeAnswer, settings};
 use crate::durability::Copies;
 use crate::layout::Layout;
-use crate::{RedisConfig, Servers};
+use crate::script::Code;
+use crate::wire::Operation;
+use crate::{OpenError, RedisConfig, startup};
 
 /// What was heard.
 type Message = (Option<String>, Vec<u8>);
 
-/// Wake-ups that may wait to be read; beyond that they are dropped, and everybody looks.
-const MESSAGES: usize = 4_096;
-
-/// One client for commands and one for what is heard.
+/// Clients for commands and one for what is heard.
 struct Fred {
+    /// The first of them, for what belongs to no bucket.
     client: Client,
+    /// A bucket always uses the same one: what is sent first is done first.
+    clients: Vec<Client>,
     subscriber: SubscriberClient,
     /// The keys of every bucket, ready to be sent.
     keys: Vec<Vec<Key>>,
-    script: String,
-    digest: String,
+    caller: Caller,
     node: String,
     sharded: bool,
     messages: Mutex<Option<mpsc::UnboundedReceiver<Message>>>,
@@ -49,45 +49,46 @@ struct Fred {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Connects and loads the script.
+/// Connects.
 pub(crate) async fn connect(
     config: &RedisConfig,
     layout: &Layout,
-    script: String,
+    code: Code,
     node: String,
-) -> Result<Box<dyn Driver>, Failure> {
-    let builder = builder(config);
-    let client = builder.build().map_err(|error| failure(&error, false))?;
-    let subscriber = builder.build_subscriber_client().map_err(|error| failure(&error, false))?;
+) -> Result<Box<dyn Driver>, OpenError> {
+    let builder = settings::builder(config)?;
+    let failed = |error: Error| startup::no_connection(config, &error.to_string());
+    let count = config.connections.clamp(1, layout.buckets().max(1));
+    let clients = (0..count).map(|_| builder.build()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let subscriber = builder.build_subscriber_client().map_err(failed)?;
+    let Some(client) = clients.first().cloned() else {
+        return Err(failed(Error::new(ErrorKind::Unknown, "")));
+    };
     // The library would try for ever; a store that cannot be reached should be told at once.
-    let both = async {
+    let all = async {
+        // One after the other until one succeeds: if there is something wrong, it is told once.
         client.init().await?;
         subscriber.init().await?;
-        Ok::<_, Error>(())
+        try_join_all(clients.iter().skip(1).map(ClientLike::init)).await
     };
-    match tokio::time::timeout(config.connect_timeout, both).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(failure(&error, false)),
-        Err(_) => return Err(Failure::NotSent("no connection could be made in time".to_owned())),
+    match tokio::time::timeout(config.connect_timeout, all).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(failed(error)),
+        Err(_) => return Err(startup::no_connection(config, startup::NOT_IN_TIME)),
     }
-    let loaded: Result<String, Error> = client.script_load(script.as_str()).await;
-    let digest = loaded.map_err(|error| failure(&error, true))?;
     let (heard, messages) = mpsc::unbounded_channel();
     let (made, connections) = watch::channel(1);
-    let tasks = vec![
-        hear_messages(&subscriber, heard.clone()),
-        hear_reconnects(&subscriber, heard),
-        count_connections(&client, made),
-    ];
+    let mut tasks = vec![hear_messages(&subscriber, heard.clone()), hear_reconnects(&subscriber, heard)];
+    tasks.extend(clients.iter().map(|client| count_connections(client, made.clone())));
     let keys = (0..layout.buckets())
         .map(|bucket| layout.keys(bucket).iter().map(|key| Key::from(key.clone())).collect())
         .collect();
     Ok(Box::new(Fred {
         client,
+        clients,
         subscriber,
         keys,
-        script,
-        digest,
+        caller: Caller::new(code),
         node,
         sharded: config.servers.is_cluster(),
         messages: Mutex::new(Some(messages)),
@@ -106,28 +107,16 @@ impl Driver for Fred {
         operations: Vec<Vec<u8>>,
         copies: Option<Copies>,
     ) -> Result<Answers, Failure> {
-        self.check_connection()?;
+        let client = self.client_of(bucket);
+        check_connection(client)?;
         let count = operations.len();
+        let may_fill = operations.iter().any(|operation| Operation::may_fill(operation));
         let time = time.map_or_else(String::new, |micros| micros.to_string());
         let mut arguments: Vec<Value> = vec![self.node.as_str().into(), time.into()];
         arguments.extend(operations.into_iter().map(|operation| Value::Bytes(operation.into())));
-        let keys = self.keys.get(bucket).cloned().unwrap_or_default();
-        let (first, mut had) = match copies {
-            None => (self.client.evalsha(self.digest.as_str(), keys.clone(), arguments.clone()).await, 0),
-            Some(copies) => self.run_and_wait("EVALSHA", &self.digest, &keys, &arguments, copies).await,
-        };
-        let answer = match (first, copies) {
-            // Nothing was carried out: the whole script goes along this once, and the server keeps it.
-            (Err(error), copies) if error.details().starts_with("NOSCRIPT") => match copies {
-                None => self.client.eval(self.script.as_str(), keys, arguments).await,
-                Some(copies) => {
-                    let again = self.run_and_wait("EVAL", &self.script, &keys, &arguments, copies).await;
-                    had = again.1;
-                    again.0
-                }
-            },
-            (answer, _) => answer,
-        };
+        let keys = self.keys.get(bucket).map_or(&[][..], Vec::as_slice);
+        let call = Call { keys, arguments: &arguments, copies, may_fill };
+        let (answer, had) = self.caller.call(client, call).await;
         let Value::Array(replies) = answer.map_err(|error| failure(&error, true))? else {
             return Err(Failure::Nonsense("something that is not a list"));
         };
@@ -139,9 +128,34 @@ impl Driver for Fred {
         Ok(Answers { replies, copies: had })
     }
 
-    async fn info(&self) -> Result<String, Failure> {
-        self.check_connection()?;
-        self.client.info(None).await.map_err(|error| failure(&error, true))
+    async fn load(&self) -> Result<(), Failure> {
+        check_connection(&self.client)?;
+        self.caller.load(&self.client, self.sharded).await.map_err(|error| failure(&error, true))
+    }
+
+    async fn attempt(&self, bucket: usize, script: &str, keys: &[&str]) -> Result<Vec<String>, Failure> {
+        let client = self.client_of(bucket);
+        check_connection(client)?;
+        let answer: Result<Vec<String>, Error> =
+            client.eval(script, keys.to_vec(), Vec::<Value>::new()).await;
+        answer.map_err(|error| failure(&error, true))
+    }
+
+    async fn setting(&self, name: &'static str) -> Vec<(String, Result<String, Failure>)> {
+        let servers = self.client.active_connections();
+        join_all(servers.into_iter().map(|server| async move {
+            let address = format!("{}:{}", server.host, server.port);
+            let command = CustomCommand::new_static("CONFIG", ClusterHash::FirstKey, false);
+            let arguments = vec!["GET", name];
+            let answer: Result<Vec<String>, Error> = if self.sharded {
+                self.client.with_cluster_node(server).custom(command, arguments).await
+            } else {
+                self.client.custom(command, arguments).await
+            };
+            let value = answer.map_err(|error| failure(&error, true));
+            (address, value.map(|pair| pair.into_iter().nth(1).unwrap_or_default()))
+        }))
+        .await
     }
 
     async fn describe(
@@ -202,8 +216,10 @@ impl Driver for Fred {
         for task in &self.tasks {
             task.abort();
         }
-        for quit in [self.client.quit().await, self.subscriber.quit().await] {
-            if let Err(error) = quit {
+        let mut ends = join_all(self.clients.iter().map(ClientLike::quit)).await;
+        ends.push(self.subscriber.quit().await);
+        for end in ends {
+            if let Err(error) = end {
                 tracing::debug!(%error, "the connection was closed without a farewell");
             }
         }
@@ -211,46 +227,19 @@ impl Driver for Fred {
 }
 
 impl Fred {
-    fn check_connection(&self) -> Result<(), Failure> {
-        match self.client.state() {
-            ClientState::Connected => Ok(()),
-            state => Err(Failure::NotSent(format!("the connection is {state:?}"))),
-        }
+    fn client_of(&self, bucket: usize) -> &Client {
+        self.clients.get(bucket % self.clients.len().max(1)).unwrap_or(&self.client)
     }
 
-    /// The script and `WAIT` behind it, one after the other on the same connection: `WAIT` counts what that wrote.
-    async fn run_and_wait(
-        &self,
-        command: &'static str,
-        script: &str,
-        keys: &[Key],
-        arguments: &[Value],
-        copies: Copies,
-    ) -> (Result<Value, Error>, u32) {
-        let slot = keys.first().map(Key::cluster_hash);
-        // A script that is sent on to another server would leave `WAIT` behind: it is refused instead.
-        let stay = Options { max_redirections: Some(0), ..Options::default() };
-        let pipeline = self.client.pipeline().with_options(&stay);
-        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
-        let mut all: Vec<Value> = vec![script.into(), count.into()];
-        all.extend(keys.iter().map(|key| Value::from(key.clone())));
-        all.extend(arguments.iter().cloned());
-        let wait =
-            [i64::from(copies.replicas), i64::try_from(copies.timeout.as_millis()).unwrap_or(i64::MAX)];
-        let wait: Vec<Value> = wait.into_iter().map(Value::from).collect();
-        for (command, arguments) in [(command, all), ("WAIT", wait)] {
-            let command = CustomCommand::new_static(command, slot, false);
-            // Only noted: nothing is sent before all are together.
-            if let Err(error) = pipeline.custom::<Value, _>(command, arguments).await {
-                return (Err(error), 0);
-            }
-        }
-        let mut answers = pipeline.try_all::<Value>().await.into_iter();
-        let lost = || Err(Error::new(ErrorKind::Canceled, "no answer"));
-        let answer = answers.next().unwrap_or_else(lost);
-        // What is not known is not counted: a copy too few is a grant given back, one too many a lie.
-        let had = answers.next().and_then(|had| u32::try_from(had.ok()?.as_i64()?).ok()).unwrap_or(0);
-        (answer, had)
+    fn check_connection(&self) -> Result<(), Failure> {
+        self.clients.iter().try_for_each(check_connection)
+    }
+}
+
+fn check_connection(client: &Client) -> Result<(), Failure> {
+    match client.state() {
+        ClientState::Connected => Ok(()),
+        state => Err(Failure::NotSent(format!("the connection is {state:?}"))),
     }
 }
 
@@ -279,51 +268,6 @@ impl Drop for Fred {
             task.abort();
         }
     }
-}
-
-fn builder(config: &RedisConfig) -> Builder {
-    let server = |(host, port): &(String, u16)| Server::new(host.as_str(), *port);
-    let servers = match &config.servers {
-        Servers::Single { host, port } => ServerConfig::new_centralized(host.as_str(), *port),
-        Servers::Unix { path } => ServerConfig::Unix { path: path.clone() },
-        Servers::Sentinel { nodes, service } => ServerConfig::Sentinel {
-            hosts: nodes.iter().map(server).collect(),
-            service_name: service.clone(),
-            username: None,
-            password: None,
-        },
-        Servers::Cluster { nodes } => ServerConfig::Clustered {
-            hosts: nodes.iter().map(server).collect(),
-            policy: ClusterDiscoveryPolicy::default(),
-        },
-    };
-    let mut builder = Builder::from_config(Config {
-        server: servers,
-        username: config.username.clone(),
-        password: config.password.clone(),
-        database: (config.database > 0).then_some(config.database),
-        version: RespVersion::RESP2,
-        // Without a connection there is an answer at once: it did not happen.
-        fail_fast: true,
-        ..Config::default()
-    });
-    let (connect, command) = (config.connect_timeout, config.command_timeout);
-    builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2_000, 2));
-    builder.with_connection_config(|connection| {
-        connection.connection_timeout = connect;
-        connection.internal_command_timeout = command;
-        // The library would send a script again whose answer was lost: it would run twice.
-        connection.max_command_attempts = 1;
-        connection.reconnect_on_auth_error = true;
-        connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-        connection.unresponsive =
-            UnresponsiveConfig { max_timeout: Some(command * 2), interval: Duration::from_secs(1) };
-    });
-    builder.with_performance_config(|performance| {
-        performance.default_command_timeout = command;
-        performance.broadcast_channel_capacity = MESSAGES;
-    });
-    builder
 }
 
 /// What came of a call. `sent` says whether it may have reached the server.

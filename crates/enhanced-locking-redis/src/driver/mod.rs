@@ -1,7 +1,10 @@
 //! The seam to the client library. Owns the few calls that the store needs, and what can come of one; the library
 //! behind it can be exchanged without anything else noticing.
 
+mod call;
 mod fred;
+mod settings;
+mod tls;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,8 +29,14 @@ pub(crate) trait Driver: Send + Sync + std::fmt::Debug {
         copies: Option<Copies>,
     ) -> Result<Answers, Failure>;
 
-    /// A section of what the server tells about itself.
-    async fn info(&self) -> Result<String, Failure>;
+    /// Has a server keep the script.
+    async fn load(&self) -> Result<(), Failure>;
+
+    /// Runs another script where a bucket is, with keys of the bucket; it answers with texts.
+    async fn attempt(&self, bucket: usize, script: &str, keys: &[&str]) -> Result<Vec<String>, Failure>;
+
+    /// A setting of every server that commands go to, by `CONFIG GET`; empty if it does not have it.
+    async fn setting(&self, name: &'static str) -> Vec<(String, Result<String, Failure>)>;
 
     /// Sets fields that are not there yet, and reads them all.
     async fn describe(

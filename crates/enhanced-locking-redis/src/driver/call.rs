@@ -1,0 +1,110 @@
+//! Calls of the code. Owns its two forms, a library of functions where the server takes one and a script where it does
+//! not, and giving a server again what it has forgotten. How calls get to a server is the client's.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fred::clients::Client;
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::{ClientLike, FunctionInterface, LuaInterface};
+use fred::types::config::Options;
+use fred::types::{CustomCommand, Key, Value};
+
+use crate::durability::Copies;
+use crate::script::{Code, FREE};
+
+/// Calls the code of a store.
+#[derive(Debug)]
+pub(super) struct Caller {
+    code: Code,
+    digest: OnceLock<String>,
+    /// Whether the servers take functions, as far as is known.
+    functions: AtomicBool,
+}
+
+/// What a call is about: on which keys, with which arguments, and which replicas are to have it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    pub(super) keys: &'a [Key],
+    pub(super) arguments: &'a [Value],
+    pub(super) copies: Option<Copies>,
+    /// Whether it may take memory: it is refused when there is none left.
+    pub(super) may_fill: bool,
+}
+
+impl Caller {
+    /// A caller of a code that is not loaded yet.
+    pub(super) fn new(code: Code) -> Self {
+        Self { code, digest: OnceLock::new(), functions: AtomicBool::new(false) }
+    }
+
+    /// Gives a server the code. Functions do not go with the slots of a cluster: it keeps to the script, which every
+    /// server can be given with a call.
+    pub(super) async fn load(&self, client: &Client, cluster: bool) -> Result<(), Error> {
+        let digest = client.script_load(self.code.script.as_str()).await?;
+        let _ = self.digest.set(digest);
+        let functions = !cluster && self.load_library(client).await;
+        self.functions.store(functions, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Calls the code. Also tells how many replicas have what was written, if that was asked.
+    pub(super) async fn call(&self, client: &Client, call: Call<'_>) -> (Result<Value, Error>, u32) {
+        if self.functions.load(Ordering::Relaxed) {
+            let name = if call.may_fill {
+                self.code.name.clone()
+            } else {
+                format!("{}_{FREE}", self.code.name)
+            };
+            let first = send(client, "FCALL", &name, call).await;
+            // Nothing was carried out. A server that was promoted or emptied is given the library again.
+            let lost = first.0.as_ref().is_err_and(|error| error.details().contains("Function not found"));
+            if !lost {
+                return first;
+            }
+            if self.load_library(client).await {
+                return send(client, "FCALL", &name, call).await;
+            }
+            self.functions.store(false, Ordering::Relaxed);
+        }
+        let digest = self.digest.get().map_or("", String::as_str);
+        let first = send(client, "EVALSHA", digest, call).await;
+        // Nothing was carried out: the whole script goes along this once, and the server keeps it.
+        if first.0.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT")) {
+            return send(client, "EVAL", &self.code.script, call).await;
+        }
+        first
+    }
+
+    /// Whether the server has the library now. One that it had already is the same, by its name.
+    async fn load_library(&self, client: &Client) -> bool {
+        let loaded: Result<Value, Error> = client.function_load(false, self.code.library.as_str()).await;
+        match loaded {
+            Ok(_) => true,
+            Err(error) if error.details().contains("already exists") => true,
+            Err(error) => {
+                tracing::debug!(%error, "the server takes no functions; the script does the same, only slower");
+                false
+            }
+        }
+    }
+}
+
+async fn send(
+    client: &Client,
+    command: &'static str,
+    name: &str,
+    call: Call<'_>,
+) -> (Result<Value, Error>, u32) {
+    if let Some(copies) = call.copies {
+        return send_and_wait(client, command, name, call, copies).await;
+    }
+    let (keys, arguments) = (call.keys.to_vec(), call.arguments.to_vec());
+    let answer = match command {
+        "FCALL" => client.fcall(name, keys, arguments).await,
+        "EVAL" => client.eval(name, keys, arguments).await,
+        _ => client.evalsha(name, keys, arguments).await,
+    };
+    (answer, 0)
+}
+
