@@ -25,7 +25,7 @@ const MOST_BYTES: usize = 256 * 1024;
 /// Calls for one bucket that may be under way at the same time.
 const FLYING: usize = 2;
 /// The first pause before trying again; doubled with every further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(40);
 
 /// Sends operations to buckets.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Dispatch {
     /// Carries out one operation, and tells whether enough replicas have it.
     pub(crate) async fn ask(&self, bucket: usize, operation: Operation) -> Result<Reply, BackendError> {
         self.check_open()?;
-        let (started, mut attempt) = (Instant::now(), 0);
+        let (started, mut attempt, mut unknown) = (Instant::now(), 0, None);
         loop {
             let failure = match self.send(bucket, operation.packed.clone(), operation.lasting).await {
                 Ok(reply) => return Ok(reply),
@@ -156,7 +156,11 @@ impl Dispatch {
             let quick = started.elapsed() < self.0.command_timeout / 2;
             let lost = matches!(failure, Failure::Lost(_)) && operation.repeatable && attempt == 0 && quick;
             if attempt >= self.0.retries || !(lost || failure.is_passing()) {
-                return Err(failure.error(operation.changes));
+                // That this attempt did nothing says nothing about an earlier one.
+                return Err(unknown.unwrap_or(failure).error(operation.changes));
+            }
+            if lost {
+                unknown = Some(failure);
             }
             tokio::time::sleep(jitter(FIRST_PAUSE * (1 << attempt.min(6)))).await;
             self.0.counts.retries.fetch_add(1, Ordering::Relaxed);
@@ -233,22 +237,39 @@ impl Dispatch {
     async fn fly(self, bucket: usize) {
         loop {
             let Some(batch) = self.take(bucket) else { return };
-            let any_lasting = batch.iter().any(|waiting| waiting.lasting);
-            let (packed, answers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|waiting| (waiting.packed, (waiting.answer, waiting.lasting))).unzip();
-            match self.run(bucket, packed, any_lasting).await {
-                Ok((replies, missing)) => {
-                    for ((answer, lasting), bytes) in answers.into_iter().zip(replies) {
-                        // Whoever does not wait any more has given up: the change is as it is.
-                        let _ = answer.send(Ok(Reply { bytes, missing: missing.filter(|_| lasting) }));
+            let Err((failure, batch)) = self.carry_out(bucket, batch).await else { continue };
+            // Memory is full, and some of it would have been freed: that goes without the rest.
+            let mut batch = batch;
+            if failure.is_full() {
+                let (filling, freeing): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|waiting| Operation::may_fill(&waiting.packed));
+                batch = filling;
+                if !batch.is_empty() && !freeing.is_empty() {
+                    if let Err((failure, freeing)) = self.carry_out(bucket, freeing).await {
+                        fail(freeing, &failure);
                     }
-                }
-                Err(failure) => {
-                    for (answer, _) in answers {
-                        let _ = answer.send(Err(failure.clone()));
-                    }
+                } else {
+                    batch.extend(freeing);
                 }
             }
+            fail(batch, &failure);
+        }
+    }
+
+    /// Sends a batch and answers those who wait for it. Gives it back if nothing came of it.
+    async fn carry_out(&self, bucket: usize, batch: Vec<Waiting>) -> Result<(), (Failure, Vec<Waiting>)> {
+        let any_lasting = batch.iter().any(|waiting| waiting.lasting);
+        let packed = batch.iter().map(|waiting| waiting.packed.clone()).collect();
+        match self.run(bucket, packed, any_lasting).await {
+            Ok((replies, missing)) => {
+                for (waiting, bytes) in batch.into_iter().zip(replies) {
+                    let missing = missing.filter(|_| waiting.lasting);
+                    // Whoever does not wait any more has given up: the change is as it is.
+                    let _ = waiting.answer.send(Ok(Reply { bytes, missing }));
+                }
+                Ok(())
+            }
+            Err(failure) => Err((failure, batch)),
         }
     }
 
@@ -305,6 +326,12 @@ impl Dispatch {
 
     fn time(&self) -> Option<u64> {
         self.0.clock.as_ref().map(|clock| clock.now().as_micros())
+    }
+}
+
+fn fail(batch: Vec<Waiting>, failure: &Failure) {
+    for waiting in batch {
+        let _ = waiting.answer.send(Err(failure.clone()));
     }
 }
 

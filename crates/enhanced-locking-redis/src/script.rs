@@ -64,9 +64,11 @@ const HOT: [&str; 35] = [
 
 /// The clock is read once per call (design §4, "time").
 const SERVER_TIME: &str =
-    "local time = redis.call('TIME')\nlocal now = tonumber(time[1]) * 1000000 + tonumber(time[2])\n";
+    "local time = redis.call('TIME')\nnow = tonumber(time[1]) * 1000000 + tonumber(time[2])\n";
 /// A script of its own, so that nobody can tell the time to the one that is used.
-const TEST_TIME: &str = "local now = tonumber(ARGV[2])\n";
+const TEST_TIME: &str = "now = tonumber(ARGV[2])\n";
+/// End of the name of the function that may be called when memory is full: for what does not add to it.
+pub(crate) const FREE: &str = "free";
 
 /// Fields of a stored entry, in order, from 1.
 const ENTRY: [&str; 17] = [
@@ -115,24 +117,62 @@ const LEAST_SHARE: usize = 64;
 /// Soft edges named per waiting request.
 const MAX_AHEAD: usize = 64;
 
-/// The text of the script for a store.
-pub(crate) fn text(config: &RedisConfig) -> String {
-    let constants = Constants::new(config);
-    let mut text = String::from(if config.clock.is_some() { TEST_TIME } else { SERVER_TIME });
-    let mut cold = String::new();
-    for part in PARTS {
-        for block in blocks(part) {
-            constants.fill(block, if is_hot(block) { &mut text } else { &mut cold });
+/// The same code in its two forms.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    /// For `EVAL`: all of it is run with every call, so it makes only those functions that are used.
+    pub(crate) script: String,
+    /// Name of the library, and of the function in it; another one with other settings or other code.
+    pub(crate) name: String,
+    /// For `FUNCTION LOAD`: its functions are made once. Servers know libraries from 7.0 on.
+    pub(crate) library: String,
+}
+
+impl Code {
+    /// The code for a store.
+    pub(crate) fn new(config: &RedisConfig) -> Self {
+        let constants = Constants::new(config);
+        let strict = config.durability.pause().is_some().then_some(STRICT);
+        let time = if config.clock.is_some() { TEST_TIME } else { SERVER_TIME };
+        let (mut head, mut hot, mut cold, mut run) = Default::default();
+        for block in PARTS.into_iter().flat_map(blocks) {
+            let part = match name_of(block) {
+                None => &mut head,
+                // What the class strict has of its own takes the place of what others have.
+                Some(name)
+                    if strict.is_some_and(|strict| blocks(strict).any(|b| name_of(b) == Some(name))) =>
+                {
+                    continue;
+                }
+                Some(name) if HOT.contains(&name) => &mut hot,
+                Some(_) => &mut cold,
+            };
+            constants.fill(block, part);
         }
+        constants.fill(strict.unwrap_or_default(), &mut hot);
+        constants.fill(RUN, &mut run);
+        let head: String = head;
+        let script = format!(
+            "local F, S, K, call, now = {{}}\n{time}{head}{hot}setmetatable(F, {{ __index = function(_, name)\n\
+             setmetatable(F, nil)\n{cold}return F[name]\nend }})\n{run}"
+        );
+        let body = format!(
+            "local F, S, K, call, now, ARGV, KEYS = {{}}\n{hot}{cold}local function run(keys, args)\n\
+             KEYS, ARGV = keys, args\n{time}{head}{run}end\n"
+        );
+        // Two copies of one hash with different beginnings: enough to tell versions and settings apart.
+        let name = format!("enhanced_locks_{:08x}{:08x}", fnv(0x811c_9dc5, &body), fnv(0x9747_b28c, &body));
+        let library = format!(
+            "#!lua name={name}\n{body}redis.register_function('{name}', run)\nredis.register_function{{ \
+             function_name = '{name}_{FREE}', callback = run, flags = {{ 'allow-oom' }} }}\n"
+        );
+        Self { script, name, library }
     }
-    text.push_str("setmetatable(F, { __index = function(_, name)\nsetmetatable(F, nil)\n");
-    text.push_str(&cold);
-    text.push_str("return F[name]\nend })\n");
-    if config.durability.pause().is_some() {
-        constants.fill(STRICT, &mut text);
-    }
-    constants.fill(RUN, &mut text);
-    text
+}
+
+/// A small hash that stays what it is (FNV-1a).
+fn fnv(start: u32, text: &str) -> u32 {
+    text.bytes().fold(start, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A part in pieces that begin with a function each; the first has what stands before.
@@ -142,10 +182,9 @@ fn blocks(part: &str) -> impl Iterator<Item = &str> {
     (1..bounds.len()).map(move |n| &part[bounds[n - 1]..bounds[n]])
 }
 
-/// Whether a piece is needed at once: a function on the list, or what is not a function.
-fn is_hot(block: &str) -> bool {
-    let Some(rest) = block.strip_prefix("function F.") else { return true };
-    rest.split('(').next().is_some_and(|name| HOT.contains(&name))
+/// The name of the function that a piece begins with.
+fn name_of(block: &str) -> Option<&str> {
+    block.strip_prefix("function F.")?.split('(').next()
 }
 
 /// The code of a reason in scripts, from 1.
@@ -240,7 +279,8 @@ mod tests {
         let mut config = RedisConfig::new(Servers::single("127.0.0.1", 6379));
         for durability in [RedisDurability::fast(), RedisDurability::strict(1)] {
             config.durability = durability;
-            let text = text(&config);
+            let code = Code::new(&config);
+            let text = code.script + &code.library;
             let left: Vec<&str> = text.lines().filter(|line| line.contains('$')).collect();
             assert_eq!(left, Vec::<&str>::new());
         }
@@ -250,7 +290,7 @@ mod tests {
     fn every_hot_function_is_there() {
         let all: Vec<&str> = PARTS.into_iter().flat_map(blocks).collect();
         for name in HOT {
-            assert!(all.iter().any(|block| block.starts_with(&format!("function F.{name}("))), "{name}");
+            assert!(all.iter().any(|block| name_of(block) == Some(name)), "{name}");
         }
         let text: String = all.concat();
         assert_eq!(text, PARTS.concat());

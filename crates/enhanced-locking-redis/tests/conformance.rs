@@ -1,4 +1,5 @@
-//! Redis keeps the contract of the backend port: every case of the conformance suite, with one bucket and with many.
+//! Redis keeps the contract of the backend port: every case of the conformance suite, with one bucket and with
+//! many; as functions, and as a script where the server takes none.
 #![expect(clippy::expect_used, reason = "the helpers of tests may panic")]
 
 mod common;
@@ -14,11 +15,16 @@ use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
 struct Redis {
     clock: Arc<ManualClock>,
     buckets: u16,
+    functions: bool,
 }
 
 impl Redis {
-    fn new(buckets: u16) -> Self {
-        Self { clock: Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000))), buckets }
+    fn new(buckets: u16, functions: bool) -> Self {
+        Self {
+            clock: Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000))),
+            buckets,
+            functions,
+        }
     }
 
     /// Many buckets, but for the cases about what only one has: exact totals, and an order among all keys in what
@@ -36,14 +42,14 @@ impl Redis {
         ];
         let thread = std::thread::current();
         let case = thread.name().unwrap_or_default();
-        Self::new(if WHOLE.iter().any(|whole| case.ends_with(whole)) { 1 } else { 16 })
+        Self::new(if WHOLE.iter().any(|whole| case.ends_with(whole)) { 1 } else { 16 }, false)
     }
 }
 
 #[async_trait::async_trait]
 impl Fixture for Redis {
     async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> {
-        let mut config = common::config(policy);
+        let mut config = common::config(policy, self.functions);
         config.buckets = Some(self.buckets);
         config.clock = Some(self.clock.clone());
         open(config).await.expect("the store opens")
@@ -54,5 +60,5 @@ impl Fixture for Redis {
     }
 }
 
-backend_conformance!(one_bucket, Redis::new(1));
+backend_conformance!(one_bucket, Redis::new(1, true));
 backend_conformance!(many_buckets, Redis::spread());

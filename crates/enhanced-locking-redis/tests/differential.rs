@@ -28,9 +28,9 @@ fn config(cases: u32) -> Config {
     config
 }
 
-async fn play(bounds: FixturePolicy, script: &[Step]) -> Result<(), String> {
+async fn play(bounds: FixturePolicy, script: &[Step], functions: bool) -> Result<(), String> {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
-    let mut config = common::config(bounds);
+    let mut config = common::config(bounds, functions);
     config.clock = Some(clock.clone());
     let store = open(config).await.map_err(|e| e.to_string())?;
     let mut lockstep = Lockstep::new(bounds);
@@ -52,13 +52,23 @@ async fn play(bounds: FixturePolicy, script: &[Step]) -> Result<(), String> {
     store.close().await.map_err(|e| e.to_string())
 }
 
+fn played(bounds: FixturePolicy, script: &[Step], functions: bool) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(play(bounds, script, functions))
+}
+
 proptest! {
-    #![proptest_config(config(24))]
+    #![proptest_config(config(16))]
 
     #[test]
     fn redis_does_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let played = runtime.block_on(play(bounds, &script));
+        let played = played(bounds, &script, true);
+        prop_assert!(played.is_ok(), "{}", played.unwrap_err());
+    }
+
+    #[test]
+    fn a_script_does_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
+        let played = played(bounds, &script, false);
         prop_assert!(played.is_ok(), "{}", played.unwrap_err());
     }
 }

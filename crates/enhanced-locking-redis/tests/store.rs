@@ -21,6 +21,7 @@ use enhanced_locking_testkit::conformance::FixturePolicy;
 use enhanced_locking_testkit::redis::{
     ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, ServerOptions,
 };
+use futures_util::future::join_all;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -41,7 +42,7 @@ async fn queue(store: &dyn LockBackend, request: &AcquireRequest) {
 }
 
 fn config() -> RedisConfig {
-    common::config(FixturePolicy::default())
+    common::config(FixturePolicy::default(), true)
 }
 
 /// A store at an address, which gives up early.
@@ -107,13 +108,20 @@ async fn what_is_held_outlives_the_process_that_took_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_script_is_given_it_again() {
+async fn a_server_that_forgot_the_code_is_given_it_again() {
     let server = RedisServer::start(&ServerOptions::default()).unwrap();
     let store = open(at(server.address())).await.unwrap();
     let record = hold(&*store, &request("k", "a")).await;
-    server.call(["SCRIPT", "FLUSH"]).unwrap();
+    let libraries = || server.call(["FUNCTION", "LIST"]).unwrap().items().len();
+    assert_eq!(libraries(), 1, "it is a library of functions");
+    server.call(["FUNCTION", "FLUSH"]).unwrap();
     store.release(&record.grant()).await.unwrap();
-    assert_eq!(store.stats().await.unwrap().held, 0);
+    assert_eq!((libraries(), store.stats().await.unwrap().held), (1, 0));
+    let script = open(common::config(FixturePolicy::default(), false)).await.unwrap();
+    let record = hold(&*script, &request("k", "a")).await;
+    common::server(false).call(["SCRIPT", "FLUSH"]).unwrap();
+    script.release(&record.grant()).await.unwrap();
+    assert_eq!(script.stats().await.unwrap().held, 0);
 }
 
 #[tokio::test]
@@ -168,6 +176,28 @@ async fn a_full_server_takes_no_locks_and_lets_go_of_those_it_has() {
     server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     assert_eq!(store.stats().await.unwrap().held, 0);
     assert_eq!(store.resource(&ResourceKey::new("k2").unwrap(), 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn releases_beside_acquires_work_when_memory_is_full() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    let mut records = Vec::new();
+    for n in 0..64 {
+        records.push(hold(&*store, &request(&format!("k{n}"), "a").sticky()).await);
+    }
+    server.call(["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    // All at once, so that they go together.
+    let releases = records.iter().map(|record| {
+        let (store, grant) = (&store, record.grant());
+        async move { store.release(&grant).await.map(|_| ()).map_err(|error| error.to_string()) }
+    });
+    let acquires = (0..64).map(|n| store.acquire(request(&format!("new{n}"), "b")));
+    let (released, acquired) = tokio::join!(join_all(releases), join_all(acquires));
+    assert!(released.iter().all(Result::is_ok), "{released:?}");
+    assert!(acquired.iter().all(Result::is_err), "{acquired:?}");
+    server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    assert_eq!(store.stats().await.unwrap().held, 0);
 }
 
 #[tokio::test]

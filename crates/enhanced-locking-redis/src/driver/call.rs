@@ -51,11 +51,8 @@ impl Caller {
     /// Calls the code. Also tells how many replicas have what was written, if that was asked.
     pub(super) async fn call(&self, client: &Client, call: Call<'_>) -> (Result<Value, Error>, u32) {
         if self.functions.load(Ordering::Relaxed) {
-            let name = if call.may_fill {
-                self.code.name.clone()
-            } else {
-                format!("{}_{FREE}", self.code.name)
-            };
+            let name =
+                if call.may_fill { self.code.name.clone() } else { format!("{}_{FREE}", self.code.name) };
             let first = send(client, "FCALL", &name, call).await;
             // Nothing was carried out. A server that was promoted or emptied is given the library again.
             let lost = first.0.as_ref().is_err_and(|error| error.details().contains("Function not found"));
@@ -108,3 +105,36 @@ async fn send(
     (answer, 0)
 }
 
+/// The script and `WAIT` behind it, one after the other on the same connection: `WAIT` counts what that wrote.
+async fn send_and_wait(
+    client: &Client,
+    command: &'static str,
+    name: &str,
+    call: Call<'_>,
+    copies: Copies,
+) -> (Result<Value, Error>, u32) {
+    let Call { keys, arguments, .. } = call;
+    let slot = keys.first().map(Key::cluster_hash);
+    // A script that is sent on to another server would leave `WAIT` behind: it is refused instead.
+    let stay = Options { max_redirections: Some(0), ..Options::default() };
+    let pipeline = client.pipeline().with_options(&stay);
+    let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+    let mut all: Vec<Value> = vec![name.into(), count.into()];
+    all.extend(keys.iter().map(|key| Value::from(key.clone())));
+    all.extend(arguments.iter().cloned());
+    let wait = [i64::from(copies.replicas), i64::try_from(copies.timeout.as_millis()).unwrap_or(i64::MAX)];
+    let wait: Vec<Value> = wait.into_iter().map(Value::from).collect();
+    for (command, arguments) in [(command, all), ("WAIT", wait)] {
+        let command = CustomCommand::new_static(command, slot, false);
+        // Only noted: nothing is sent before all are together.
+        if let Err(error) = pipeline.custom::<Value, _>(command, arguments).await {
+            return (Err(error), 0);
+        }
+    }
+    let mut answers = pipeline.try_all::<Value>().await.into_iter();
+    let lost = || Err(Error::new(ErrorKind::Canceled, "no answer"));
+    let answer = answers.next().unwrap_or_else(lost);
+    // What is not known is not counted: a copy too few is a grant given back, one too many a lie.
+    let had = answers.next().and_then(|had| u32::try_from(had.ok()?.as_i64()?).ok()).unwrap_or(0);
+    (answer, had)
+}

@@ -2,7 +2,6 @@
 //! counts only when the server has acknowledged it.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +10,6 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::{
     ClientLike, EventInterface, HashesInterface, LuaInterface, PubsubInterface, ServerInterface,
 };
-use fred::types::config::Options;
 use fred::types::{ClientState, ClusterHash, CustomCommand, Key, Value};
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;

@@ -98,6 +98,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether the server has no memory left.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Refused(text) if text.contains("OOM "))
+    }
+
     /// The error of an operation that could change something, or could not.
     pub(crate) fn error(&self, changes: bool) -> BackendError {
         let (kind, message) = match self {

@@ -6,8 +6,8 @@
 --
 -- Names of the form $name are replaced when the script is put together: constants of the layout, limits and windows.
 -- All functions are fields of one table, and what they share is in another: few upvalues make closures cheap.
-local F, S, K, call = {}, {}, KEYS, redis.call
-S.node = ARGV[1]
+-- Its head, up to the first function, begins every call.
+S, K, call = { node = ARGV[1] }, KEYS, redis.call
 
 -- Entries, their stored form, and which of them must be written; false stands for what is known to be absent.
 S.entry, S.blob, S.dirty = {}, {}, {}

@@ -25,6 +25,11 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
+    /// Whether a packed operation may add to what is stored. The others must work when memory is full.
+    pub(crate) fn may_fill(packed: &[u8]) -> bool {
+        matches!(packed.first(), Some(1 | 7 | 10))
+    }
+
     /// Acquire.
     pub(crate) fn acquire(request: &AcquireRequest) -> Self {
         Self { repeatable: true, ..change(pack_entry(code(1).text(pack_id(&request.id)), request)) }

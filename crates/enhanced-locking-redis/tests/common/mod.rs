@@ -9,17 +9,21 @@ use enhanced_locking_redis::{RedisConfig, RedisPolicy, Servers};
 use enhanced_locking_testkit::conformance::FixturePolicy;
 use enhanced_locking_testkit::redis::{RedisServer, ServerOptions};
 
-/// The server of this test binary.
-fn server() -> &'static RedisServer {
-    static SERVER: OnceLock<RedisServer> = OnceLock::new();
-    SERVER.get_or_init(|| RedisServer::start(&ServerOptions::default()).expect("a server starts"))
+/// A server of this test binary: one that takes functions, and one that does not, as those before 7.0.
+pub(crate) fn server(functions: bool) -> &'static RedisServer {
+    static SERVERS: [OnceLock<RedisServer>; 2] = [OnceLock::new(), OnceLock::new()];
+    SERVERS[usize::from(functions)].get_or_init(|| {
+        let options = ServerOptions::default();
+        let options = if functions { options } else { options.config("rename-command FUNCTION \"\"") };
+        RedisServer::start(&options).expect("a server starts")
+    })
 }
 
-/// The settings of a fresh, empty store with a policy.
-pub(crate) fn config(policy: FixturePolicy) -> RedisConfig {
+/// The settings of a fresh, empty store with a policy, on a server that takes functions or not.
+pub(crate) fn config(policy: FixturePolicy, functions: bool) -> RedisConfig {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let namespace = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut config = RedisConfig::new(Servers::unix(server().socket())).namespace(namespace);
+    let mut config = RedisConfig::new(Servers::unix(server(functions).socket())).namespace(namespace);
     config.policy = RedisPolicy {
         limits: policy.limits,
         timing: policy.timing,
