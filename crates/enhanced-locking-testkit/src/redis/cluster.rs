@@ -3,14 +3,14 @@
 //! Owns its making, who serves which slots now, failovers and slot migrations step by step: what the state is in
 //! between is the test's business. All orders go by the unix sockets, so no proxy and no redirection is in their way.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::client::{CallError, Reply};
 use super::error::LaunchError;
 use super::nodes::{Node, parse};
 use super::process::PATIENCE;
-use super::proxy::Proxy;
+use super::proxy::{Fault, Proxy};
 use super::server::{LAUNCHER, RedisServer, ServerOptions};
 use super::wait::poll_until;
 
@@ -28,8 +28,9 @@ pub struct ClusterOptions {
     pub replicas: u16,
     /// Without an answer for so long, a server is held to be down. Promotion takes one to two seconds more.
     pub node_timeout_ms: u64,
-    /// Whether clients and replicas go through a proxy in front of each server. The servers' bus does not: a stalled
-    /// proxy keeps replicas from following, and a master killed then loses what it had acknowledged.
+    /// Whether there are proxies in front of each server, one for clients and replicas, one for the bus. With the first
+    /// stalled, replicas do not follow, and a master killed then loses what it had acknowledged. With both, see
+    /// [`ClusterGroup::isolate`].
     pub proxied: bool,
     /// How each server shall be.
     pub server: ServerOptions,
@@ -71,6 +72,7 @@ pub enum Takeover {
 pub struct ClusterGroup {
     nodes: Vec<RedisServer>,
     proxies: Vec<Proxy>,
+    buses: Vec<Proxy>,
     ids: Vec<String>,
     has_users: bool,
 }
@@ -83,14 +85,15 @@ impl ClusterGroup {
     /// [`LaunchError`]: one did not come up, or they did not become a cluster.
     pub fn start(options: &ClusterOptions) -> Result<Self, LaunchError> {
         let has_users = options.server.has_users();
-        let mut cluster = Self { nodes: Vec::new(), proxies: Vec::new(), ids: Vec::new(), has_users };
+        let mut cluster =
+            Self { nodes: Vec::new(), proxies: Vec::new(), buses: Vec::new(), ids: Vec::new(), has_users };
         for _ in 0..options.masters * (1 + options.replicas) {
             cluster.add_node(options)?;
         }
         cluster.assign(options.masters)?;
-        let first = cluster.nodes[0].address();
+        let (first, bus) = (cluster.address(0), cluster.bus(0).port().to_string());
         for node in 1..cluster.nodes.len() {
-            cluster.order(node, ["MEET", &first.ip().to_string(), &first.port().to_string()])?;
+            cluster.order(node, ["MEET", &first.ip().to_string(), &first.port().to_string(), &bus])?;
         }
         let masters = usize::from(options.masters);
         for node in masters..cluster.nodes.len() {
@@ -122,6 +125,30 @@ impl ClusterGroup {
     #[must_use]
     pub fn proxy(&self, node: usize) -> Option<&Proxy> {
         self.proxies.get(node)
+    }
+
+    /// Cuts a server of a proxied cluster off from all others, both ways, and from clients that do not go to it
+    /// directly. It serves on for a node timeout, the others promote its replica after as long. Nothing in a cluster
+    /// without proxies; before Redis 7 only the way to it is cut.
+    pub fn isolate(&self, node: usize) {
+        let from = source(node);
+        for (other, proxies) in self.proxies.iter().zip(&self.buses).enumerate() {
+            for proxy in [proxies.0, proxies.1] {
+                if other == node {
+                    proxy.set(Fault::Stall);
+                } else {
+                    proxy.stall_from(&[from]);
+                }
+            }
+        }
+    }
+
+    /// Ends what [`ClusterGroup::isolate`] began, and every other fault of the proxies.
+    pub fn heal(&self) {
+        for proxy in self.proxies.iter().chain(&self.buses) {
+            proxy.stall_from(&[]);
+            proxy.heal();
+        }
     }
 
     /// All servers.
@@ -283,14 +310,19 @@ impl ClusterGroup {
         let mut server = options.server.clone().config("cluster-enabled yes");
         server = server.config("cluster-config-file nodes.conf").config("cluster-replica-validity-factor 0");
         server = server.config(format!("cluster-node-timeout {}", options.node_timeout_ms));
-        let proxy = options.proxied.then(Proxy::unbound).transpose()?;
-        if let Some(proxy) = &proxy {
-            server = server.cluster_proxy(proxy.address());
+        let proxies = if options.proxied { Some((Proxy::unbound()?, Proxy::unbound()?)) } else { None };
+        if let Some((clients, bus)) = &proxies {
+            server = server.cluster_proxies(clients.address(), bus.address());
+            if options.server.find_binary()?.is_at_least_7() {
+                server = server.config(format!("bind-source-addr {}", source(self.nodes.len())));
+            }
         }
         let node = RedisServer::start(&server)?;
-        if let Some(proxy) = proxy {
-            proxy.retarget(node.address());
-            self.proxies.push(proxy);
+        if let Some((clients, bus)) = proxies {
+            clients.retarget(node.address());
+            bus.retarget(node.bus());
+            self.proxies.push(clients);
+            self.buses.push(bus);
         }
         let id = node.call(["CLUSTER", "MYID"]).map_err(LaunchError::call("asking a server for its id"))?;
         self.ids.push(id.text().unwrap_or_default());
@@ -337,6 +369,11 @@ impl ClusterGroup {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].is_up()).filter(says_so).collect()
     }
 
+    /// Where the others reach its bus.
+    fn bus(&self, node: usize) -> SocketAddr {
+        self.buses.get(node).map_or_else(|| self.nodes[node].bus(), Proxy::address)
+    }
+
     fn index(&self, id: &str) -> Option<usize> {
         self.ids.iter().position(|known| known == id)
     }
@@ -344,6 +381,11 @@ impl ClusterGroup {
     fn any_up(&self) -> usize {
         self.nodes.iter().position(RedisServer::is_up).unwrap_or(0)
     }
+}
+
+/// What a proxied server's own connections come from: the proxies of the others tell it by this.
+fn source(node: usize) -> IpAddr {
+    Ipv4Addr::new(127, 0, 1, u8::try_from(node + 1).unwrap_or(u8::MAX)).into()
 }
 
 fn bytes(reply: &Reply) -> Option<Vec<u8>> {
@@ -408,11 +450,33 @@ mod tests {
         let mut cluster = ClusterGroup::start(&options).unwrap();
         let slot = cluster.slot_of("k").unwrap();
         let old = cluster.owner(slot).unwrap();
-        cluster.proxy(old).unwrap().set(crate::redis::Fault::Stall);
+        cluster.proxy(old).unwrap().set(Fault::Stall);
         cluster.nodes()[old].call(["SET", "k", "lost"]).unwrap();
         cluster.node_mut(old).kill();
         let new = cluster.wait_promotion(slot, old, LIMIT).unwrap();
         cluster.wait_ok().unwrap();
+        assert_eq!(cluster.nodes()[new].call(["EXISTS", "k"]).unwrap().integer(), Some(0));
+    }
+
+    #[test]
+    fn a_master_cut_off_serves_for_a_moment_and_its_replica_takes_over() {
+        let options = ClusterOptions { proxied: true, ..ClusterOptions::default() };
+        let cluster = ClusterGroup::start(&options).unwrap();
+        if !cluster.nodes()[0].binary().is_at_least_7() {
+            return;
+        }
+        let slot = cluster.slot_of("k").unwrap();
+        let old = cluster.owner(slot).unwrap();
+        let mut client = cluster.nodes()[old].client().unwrap();
+        cluster.isolate(old);
+        client.call(["SET", "k", "lost"]).unwrap();
+        let new = cluster.wait_promotion(slot, old, LIMIT).unwrap();
+        let down = poll_until(LIMIT, || client.call(["GET", "k"]).err());
+        assert!(down.unwrap().refusal().unwrap().starts_with("CLUSTERDOWN"), "a minority must stop");
+        assert_eq!(cluster.owners(slot).len(), 2, "it does not know yet");
+        cluster.heal();
+        cluster.wait_ok().unwrap();
+        assert_eq!(cluster.owner(slot).unwrap(), new);
         assert_eq!(cluster.nodes()[new].call(["EXISTS", "k"]).unwrap().integer(), Some(0));
     }
 }

@@ -4,7 +4,7 @@
 //! reply. It runs on a thread of its own, so that it goes on while a test or a launcher blocks.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,12 +39,20 @@ pub enum Fault {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Orders {
     fault: Fault,
+    /// Connections from here are stalled whatever the fault is.
+    stalled: Vec<IpAddr>,
     upstream: Option<SocketAddr>,
     /// Connections of an earlier generation are closed.
     generation: u64,
+}
+
+impl Orders {
+    fn stalls(&self, from: IpAddr) -> bool {
+        self.fault == Fault::Stall || self.stalled.contains(&from)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -108,7 +116,8 @@ impl Proxy {
         let address = listener.local_addr().map_err(what())?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(what())?;
-        let (orders, seen) = watch::channel(Orders { fault: Fault::None, upstream, generation: 0 });
+        let (orders, seen) =
+            watch::channel(Orders { fault: Fault::None, stalled: Vec::new(), upstream, generation: 0 });
         let counters = Arc::new(Counters::default());
         let (end, ended) = oneshot::channel();
         let shared = Arc::clone(&counters);
@@ -151,6 +160,11 @@ impl Proxy {
         self.set(Fault::None);
     }
 
+    /// A partition from one side only: stalls connections from these addresses, and no longer those from others.
+    pub fn stall_from(&self, addresses: &[IpAddr]) {
+        self.orders.send_modify(|orders| orders.stalled = addresses.to_vec());
+    }
+
     /// Closes all connections once; new ones are served.
     pub fn drop_connections(&self) {
         self.orders.send_modify(|orders| orders.generation += 1);
@@ -187,7 +201,7 @@ async fn accept(listener: std::net::TcpListener, orders: watch::Receiver<Orders>
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     loop {
         // Too many open files, or a connection gone before it was taken: the next may do better.
-        let Ok((client, _)) = listener.accept().await else {
+        let Ok((client, from)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         };
@@ -200,7 +214,7 @@ async fn accept(listener: std::net::TcpListener, orders: watch::Receiver<Orders>
             tokio::select! {
                 () = superseded(closed, generation) => {}
                 // An error ends the connection, which is all that can be done about it.
-                _ = connection(client, orders, &counters) => {}
+                _ = connection(client, from.ip(), orders, &counters) => {}
             }
             counters.open.fetch_sub(1, Ordering::SeqCst);
         });
@@ -215,18 +229,18 @@ async fn superseded(mut orders: watch::Receiver<Orders>, generation: u64) {
 
 async fn connection(
     client: TcpStream,
+    from: IpAddr,
     mut orders: watch::Receiver<Orders>,
     counters: &Counters,
 ) -> io::Result<()> {
-    let now = *orders.borrow_and_update();
-    match now.fault {
+    let fault = orders.borrow_and_update().fault;
+    match fault {
         Fault::Refuse => return Ok(()),
         Fault::BlackHole => return swallow(client).await,
         _ => {}
     }
     // A partition lets nobody through, not even a new connection.
-    let moving =
-        orders.wait_for(|orders| orders.fault != Fault::Stall).await.map_err(io::Error::other)?.upstream;
+    let moving = orders.wait_for(|orders| !orders.stalls(from)).await.map_err(io::Error::other)?.upstream;
     let upstream = moving.ok_or(io::ErrorKind::NotConnected)?;
     let server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
@@ -234,8 +248,8 @@ async fn connection(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        ended = pump(from_client, to_server, Way::Request, orders.clone(), counters) => ended,
-        ended = pump(from_server, to_client, Way::Reply, orders.clone(), counters) => ended,
+        ended = pump(from_client, to_server, (Way::Request, from), orders.clone(), counters) => ended,
+        ended = pump(from_server, to_client, (Way::Reply, from), orders.clone(), counters) => ended,
     }
 }
 
@@ -255,7 +269,7 @@ enum Way {
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    way: Way,
+    (way, peer): (Way, IpAddr),
     mut orders: watch::Receiver<Orders>,
     counters: &Counters,
 ) -> io::Result<()> {
@@ -265,8 +279,7 @@ async fn pump(
         if read == 0 {
             return to.shutdown().await;
         }
-        let fault =
-            orders.wait_for(|orders| orders.fault != Fault::Stall).await.map_err(io::Error::other)?.fault;
+        let fault = orders.wait_for(|orders| !orders.stalls(peer)).await.map_err(io::Error::other)?.fault;
         match fault {
             Fault::BlackHole => continue,
             Fault::SwallowReplies if way == Way::Reply => continue,

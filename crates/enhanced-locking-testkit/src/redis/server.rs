@@ -34,7 +34,6 @@ pub struct ServerOptions {
     env: Vec<(String, String)>,
     binary: Option<PathBuf>,
     tls: Option<TlsFiles>,
-    cluster_proxy: Option<SocketAddr>,
 }
 
 impl ServerOptions {
@@ -95,11 +94,12 @@ impl ServerOptions {
         self
     }
 
-    /// Tell clients and replicas of a cluster that it is behind this proxy; its bus is reached directly.
+    /// Tell the others of a cluster that it is behind these proxies, one for clients and replicas, one for the bus.
     #[must_use]
-    pub(super) fn cluster_proxy(mut self, address: SocketAddr) -> Self {
-        self.cluster_proxy = Some(address);
-        self
+    pub(super) fn cluster_proxies(self, clients: SocketAddr, bus: SocketAddr) -> Self {
+        self.config(format!("cluster-announce-ip {}", clients.ip()))
+            .config(format!("cluster-announce-port {}", clients.port()))
+            .config(format!("cluster-announce-bus-port {}", bus.port()))
     }
 
     pub(super) fn has_users(&self) -> bool {
@@ -142,11 +142,6 @@ impl ServerOptions {
         if let Some(address) = self.announce {
             lines.push(format!("replica-announce-ip {}", address.ip()));
             lines.push(format!("replica-announce-port {}", address.port()));
-        }
-        if let Some(address) = self.cluster_proxy {
-            lines.push(format!("cluster-announce-ip {}", address.ip()));
-            lines.push(format!("cluster-announce-port {}", address.port()));
-            lines.push(format!("cluster-announce-bus-port {}", port + BUS_OFFSET));
         }
         lines.extend(self.lines.iter().cloned());
         lines.join("\n") + "\n"
@@ -207,6 +202,11 @@ impl RedisServer {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.lease.port()).into()
+    }
+
+    /// Where its bus listens, if it is in a cluster.
+    pub(super) fn bus(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.lease.port() + BUS_OFFSET).into()
     }
 
     /// Its unix socket.
