@@ -1,6 +1,6 @@
 //! Owns the checks that involve more than one setting. Does not own what a single value may be.
 
-use crate::choice::Backend;
+use crate::choice::{Backend, Durability};
 use crate::problem::{Problem, ProblemKind, ROOT, Source};
 use crate::settings::Settings;
 use crate::units::print_duration;
@@ -115,6 +115,15 @@ impl Checks<'_> {
                 &["redis.username", "redis.password", "redis.password-file"],
                 "is set without a password, which Redis asks for together with a user",
                 "set `password-file`, or `password: \"${REDIS_PASSWORD}\"`",
+            );
+        }
+        if used && redis.durability != Durability::Fast && redis.replica_timeout >= redis.command_timeout {
+            let (replicas, command) =
+                (print_duration(&redis.replica_timeout), print_duration(&redis.command_timeout));
+            self.refuse(
+                &["redis.replica-timeout", "redis.command-timeout", "redis.durability"],
+                format!("is `{replicas}`, not less than the `{command}` of `redis.command-timeout`"),
+                "replicas must be shorter waited for than answers",
             );
         }
         self.redis_names();

@@ -66,6 +66,18 @@ choice! {
 }
 
 choice! {
+    /// What an acknowledged change survives (design §6).
+    Durability {
+        /// What the server has done counts.
+        Fast = "fast",
+        /// What enough replicas have counts.
+        Durable = "durable",
+        /// Durable, and grants pause after a replica took over.
+        Strict = "strict",
+    }
+}
+
+choice! {
     /// How locks move from the legacy store (design §8).
     MigrationMode {
         /// No migration.

@@ -41,7 +41,7 @@ mod suggest;
 mod units;
 mod value;
 
-pub use choice::{Backend, LogFormat, LogLevel, MigrationMode};
+pub use choice::{Backend, Durability, LogFormat, LogLevel, MigrationMode};
 pub use features::{MissingFeature, check_features};
 pub use loader::Loader;
 pub use problem::{LoadError, Problem, ProblemKind, Source};
@@ -51,7 +51,7 @@ pub use schema::{KnownKey, known_keys};
 pub use secret::Secret;
 pub use settings::{
     CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings, LockSettings, LogSettings,
-    MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RetrySettings, ServerSettings,
-    Settings, ShownSetting,
+    MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RedisTlsSettings,
+    RetrySettings, ServerSettings, Settings, ShownSetting,
 };
 pub use units::{ByteSize, ParseSizeError};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::choice::{Backend, LogFormat, LogLevel, MigrationMode};
+use crate::choice::{Backend, Durability, LogFormat, LogLevel, MigrationMode};
 use crate::settings::Settings;
 use crate::suggest::nearest;
 use crate::units::ByteSize;
@@ -255,6 +255,14 @@ keys! {
         "How long Redis may take to answer before the outcome counts as unknown.";
     "redis.poll-period" => redis.poll_period, duration(50, 60_000), Some("2s"), Restart,
         "How often a waiting request is looked at although nothing was heard: what a lost message costs at most.";
+    "redis.durability" => redis.durability, Rule::Choice(Durability::NAMES), Some("fast"), Restart,
+        "What an acknowledged change survives; `strict` also pauses grants after a replica took over.";
+    "redis.replicas" => redis.replicas, integer(1, 100), Some("1"), Restart,
+        "How many replicas must have a change before it is acknowledged; not for `fast`.";
+    "redis.replica-timeout" => redis.replica_timeout, duration(1, 60_000), Some("1s"), Restart,
+        "How long they have; after it the change is taken back or reported as unknown.";
+    "redis.promotion-grace" => redis.promotion_grace, duration(0, DAY_MS), Some("30s"), Restart,
+        "How long nothing new is granted at least after a replica took over; only for `strict`.";
     "redis.tls.enabled" => redis.tls.enabled, Rule::Switch, Some("false"), Restart,
         "Speak TLS with Redis and the Sentinels.";
     "redis.tls.ca-file" => redis.tls.ca_file, Rule::Path, None, Restart,

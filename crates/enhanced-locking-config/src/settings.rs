@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::choice::{Backend, LogFormat, LogLevel, MigrationMode};
+use crate::choice::{Backend, Durability, LogFormat, LogLevel, MigrationMode};
 use crate::problem::Source;
 use crate::schema::KEYS;
 use crate::secret::Secret;
@@ -174,6 +174,14 @@ pub struct RedisSettings {
     pub command_timeout: Duration,
     /// `redis.poll-period`.
     pub poll_period: Duration,
+    /// `redis.durability`.
+    pub durability: Durability,
+    /// `redis.replicas`.
+    pub replicas: u32,
+    /// `redis.replica-timeout`.
+    pub replica_timeout: Duration,
+    /// `redis.promotion-grace`.
+    pub promotion_grace: Duration,
     /// `redis.tls`.
     pub tls: RedisTlsSettings,
 }
@@ -376,6 +384,10 @@ impl Settings {
                 connect_timeout: zero,
                 command_timeout: zero,
                 poll_period: zero,
+                durability: Durability::Fast,
+                replicas: 0,
+                replica_timeout: zero,
+                promotion_grace: zero,
                 tls: RedisTlsSettings { enabled: false, ca_file: None, cert_file: None, key_file: None },
             },
             migration: MigrationSettings {

@@ -193,7 +193,7 @@ fn a_wrong_value_says_what_it_was_and_what_is_allowed_with_the_place() {
         ),
         (
             "redis: on",
-            "a.yaml:2:10: `enhanced-locking.redis` must be a table with the keys addresses, username, password, password-file, cluster-mode, sentinel-master, sentinel-username, sentinel-password, sentinel-password-file, db, namespace, buckets, pool-size, connect-timeout, command-timeout, poll-period, tls",
+            "a.yaml:2:10: `enhanced-locking.redis` must be a table with the keys addresses, username, password, password-file, cluster-mode, sentinel-master, sentinel-username, sentinel-password, sentinel-password-file, db, namespace, buckets, pool-size, connect-timeout, command-timeout, poll-period, durability, replicas, replica-timeout, promotion-grace, tls",
         ),
         (
             "metrics:",
