@@ -13,15 +13,14 @@ const PACKED: u8 = 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     namespace: String,
-    buckets: Vec<[String; 8]>,
+    buckets: Vec<[String; 7]>,
 }
 
 impl Layout {
     /// The layout of a namespace with so many buckets.
     pub(crate) fn new(namespace: &str, buckets: u16) -> Self {
         let keys = |bucket: u16| {
-            ["s", "h", "w", "d", "x", "e", "a", "n:"]
-                .map(|name| format!("{{{namespace}:b{bucket:03}}}:{name}"))
+            ["s", "x", "w", "d", "e", "a", "n:"].map(|name| format!("{{{namespace}:b{bucket:03}}}:{name}"))
         };
         Self { namespace: namespace.to_owned(), buckets: (0..buckets).map(keys).collect() }
     }
@@ -46,19 +45,19 @@ impl Layout {
     }
 
     /// The keys of a bucket, as scripts declare them.
-    pub(crate) fn keys(&self, bucket: usize) -> &[String; 8] {
+    pub(crate) fn keys(&self, bucket: usize) -> &[String; 7] {
         &self.buckets[bucket]
     }
 
     /// The channel on which a process is told about its requests in a bucket; without a process, about events.
     pub(crate) fn channel(&self, bucket: usize, node: &str) -> String {
-        format!("{}{node}", self.buckets[bucket][7])
+        format!("{}{node}", self.buckets[bucket][6])
     }
 
     /// The bucket that a channel belongs to, and whether it tells about events.
     pub(crate) fn bucket_of(&self, channel: &str) -> Option<(usize, bool)> {
-        let at = self.buckets.iter().position(|keys| channel.starts_with(keys[7].as_str()))?;
-        Some((at, channel.len() == self.buckets[at][7].len()))
+        let at = self.buckets.iter().position(|keys| channel.starts_with(keys[6].as_str()))?;
+        Some((at, channel.len() == self.buckets[at][6].len()))
     }
 }
 

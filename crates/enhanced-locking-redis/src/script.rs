@@ -24,9 +24,10 @@ const STRICT: &str = include_str!("scripts/strict.lua");
 
 /// What an operation on a free resource needs. Everything else is made only when it is first used: a script makes
 /// all its functions anew with every call, and that would cost more than what they do.
-const HOT: [&str; 35] = [
+const HOT: [&str; 34] = [
     "load",
     "get",
+    "take",
     "packed",
     "touch",
     "many",
@@ -41,10 +42,8 @@ const HOT: [&str; 35] = [
     "deadline",
     "schedule",
     "is_anything_over",
-    "add_selectors",
-    "remove_selectors",
+    "selectors",
     "add_holder",
-    "leave",
     "remove",
     "first_holder",
     "first_waiting",

@@ -37,8 +37,7 @@ end
 function F.grant_now(id, entry, free)
   if free then S.m[$resources] = S.m[$resources] + 1 end
   F.hold(entry, 0)
-  F.add_holder(id, entry)
-  F.add_selectors(id, entry)
+  F.add_holder(id, entry, true)
   F.schedule(id, entry, 0)
   F.emit($event_acquired, id, F.packed(id), entry[$token])
 end

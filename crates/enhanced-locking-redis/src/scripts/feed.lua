@@ -13,19 +13,15 @@ end
 function F.append_events()
   local length = 0
   for from = 1, #S.events, 4000 do
-    length = call('RPUSH', K[6], unpack(S.events, from, math.min(#S.events, from + 3999)))
+    length = call('RPUSH', K[5], unpack(S.events, from, math.min(#S.events, from + 3999)))
   end
-  if length > $limit_events + 64 then call('LTRIM', K[6], -$limit_events - 1, -1) end
+  if length > $limit_events + 64 then call('LTRIM', K[5], -$limit_events - 1, -1) end
 end
 
 -- How a request came to its end, if it is remembered.
 function F.ended(id, key)
+  if S.ended[id] == nil then F.get(id) end
   local ended = S.ended[id]
-  if ended == nil then
-    local stored = call('HGET', K[1], 'f' .. id)
-    ended = stored and { cmsgpack.unpack(stored) } or false
-    S.ended[id] = ended
-  end
   if not ended or ended[$ended_number] <= S.m[$finished] - $limit_finished then return nil end
   if key and ended[$ended_key] ~= key then return nil end
   return ended
@@ -41,7 +37,7 @@ function F.remember(id, key, reason, token)
     number = S.m[$finished]
   end
   S.ended[id] = { key, reason, now, token, number }
-  S.new_ends[id] = true
+  S.dirty[id] = true
   S.changed = true
 end
 
@@ -54,11 +50,11 @@ function F.forget()
     local numbers, ends, del = {}, {}, {}
     for n = 1, 32 do numbers[n] = string.format('n%.0f', m[$forgotten] + n) end
     local ids = call('HMGET', K[1], unpack(numbers))
-    for n = 1, 32 do ends[n] = 'f' .. (ids[n] or '') end
+    for n = 1, 32 do ends[n] = 'i' .. (ids[n] or '') end
     local stored = call('HMGET', K[1], unpack(ends))
     for n = 1, 32 do
       del[#del + 1] = numbers[n]
-      -- An id that was forgotten and has ended again since has another number.
+      -- An id that was forgotten may live or have ended again since: then it has no number, or another one.
       if stored[n] then
         local ended = { cmsgpack.unpack(stored[n]) }
         if ended[$ended_number] == m[$forgotten] + n then del[#del + 1] = ends[n] end
@@ -86,9 +82,9 @@ end
 -- Sends the hints: one message per process, and one to those who read events along. A hint may fail; the poll is the net.
 function F.tell()
   for node, ids in pairs(S.hints) do
-    redis.pcall('$publish', K[8] .. node, cmsgpack.pack(ids))
+    redis.pcall('$publish', K[7] .. node, cmsgpack.pack(ids))
   end
   if #S.events > 0 and S.m[$listeners] > now then
-    redis.pcall('$publish', K[8], string.format('%.0f', S.m[$events]))
+    redis.pcall('$publish', K[7], string.format('%.0f', S.m[$events]))
   end
 end

@@ -41,7 +41,7 @@ end
 function F.settle(key)
   if not F.is_anything_over() then return end
   local depth = F.depth(key)
-  local size = depth + call('ZLEXCOUNT', K[2], '[' .. key .. '\0', '(' .. key .. '\1')
+  local size = depth + call('ZLEXCOUNT', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1')
   if size == 0 then return end
   local members = call('ZRANGEBYSCORE', K[4], '-inf', now, 'LIMIT', 0, size + 1)
   local over = {}
@@ -101,7 +101,7 @@ end
 -- Makes a waiter the holder.
 function F.seat(id, entry, claim_by)
   local before = F.deadline(entry)
-  F.leave(id, entry)
+  F.leave_line(id, entry)
   F.hold(entry, claim_by)
   F.add_holder(id, entry)
   F.schedule(id, entry, before)

@@ -1,10 +1,10 @@
 -- Entries and their places in the sorted sets. Owns every index of an entry, so that no operation can forget one.
 --
 -- Members are put together of texts that have no control characters, with zero bytes between, and an id at the end.
---   holders    key 0 id                       all scores zero: in the order of keys
---   line       key 0 rank sequence id         rank and sequence with 16 digits each
+--   names      all scores zero, so in the order of bytes: holders, and what owners and pull requests have
+--              'h' key 0 id, 'o' owner 0 key 0 id, 'p' repository 0 number 0 key 0 id
+--   line       key 0 rank sequence id         rank and sequence with 16 digits each; all scores zero as well
 --   deadlines  key 0 id                       score: when time ends it, in microseconds
---   selectors  'o' owner 0 key 0 id, 'p' repository 0 number 0 key 0 id
 --   arrivals   id                             score: when it joined the line
 
 -- The part of a member after the last of so many zero bytes.
@@ -68,27 +68,35 @@ function F.earliest()
   return next
 end
 
-function F.add_selectors(id, entry)
+-- The names of an entry by its owner, and by its pull request if it has one.
+function F.selectors(id, entry)
   local own = '\0' .. entry[$key] .. '\0' .. id
-  if entry[$repo] then
-    call('ZADD', K[5], 0, 'o' .. entry[$owner] .. own, 0, 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own)
-  else
-    call('ZADD', K[5], 0, 'o' .. entry[$owner] .. own)
-  end
+  return 'o' .. entry[$owner] .. own, entry[$repo] and 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own
+end
+
+function F.add_selectors(id, entry)
+  local owner, pull = F.selectors(id, entry)
+  if pull then call('ZADD', K[2], 0, owner, 0, pull) else call('ZADD', K[2], 0, owner) end
 end
 
 function F.remove_selectors(id, entry)
-  local own = '\0' .. entry[$key] .. '\0' .. id
-  if entry[$repo] then
-    call('ZREM', K[5], 'o' .. entry[$owner] .. own, 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own)
-  else
-    call('ZREM', K[5], 'o' .. entry[$owner] .. own)
-  end
+  local owner, pull = F.selectors(id, entry)
+  if pull then call('ZREM', K[2], owner, pull) else call('ZREM', K[2], owner) end
 end
 
--- Adds a holder to the sets that only holders are in.
-function F.add_holder(id, entry)
-  call('ZADD', K[2], 0, entry[$key] .. '\0' .. id)
+-- Adds a holder: a new entry with all its names, or one that has stood in line.
+function F.add_holder(id, entry, new)
+  local holder = 'h' .. entry[$key] .. '\0' .. id
+  if new then
+    local owner, pull = F.selectors(id, entry)
+    if pull then
+      call('ZADD', K[2], 0, holder, 0, owner, 0, pull)
+    else
+      call('ZADD', K[2], 0, holder, 0, owner)
+    end
+  else
+    call('ZADD', K[2], 0, holder)
+  end
   S.m[$held] = S.m[$held] + 1
   S.entry[id] = entry
   F.touch(id)
@@ -99,7 +107,7 @@ end
 function F.add_waiter(id, entry)
   local m, at = S.m, $waiting_low + entry[$priority]
   call('ZADD', K[3], 0, F.place(id, entry))
-  call('ZADD', K[7], entry[$since], id)
+  call('ZADD', K[6], entry[$since], id)
   m[$waiting] = m[$waiting] + 1
   m[at] = m[at] + 1
   F.count_waiting(entry[$owner], 1)
@@ -108,28 +116,30 @@ function F.add_waiter(id, entry)
   S.changed = true
 end
 
--- Takes an entry out of the sets of holders, or out of those of waiters.
-function F.leave(id, entry)
-  local m = S.m
-  if entry[$token] > 0 then
-    call('ZREM', K[2], entry[$key] .. '\0' .. id)
-    m[$held] = m[$held] - 1
-  else
-    local at = $waiting_low + entry[$priority]
-    call('ZREM', K[3], F.place(id, entry))
-    call('ZREM', K[7], id)
-    m[$waiting] = m[$waiting] - 1
-    m[at] = m[at] - 1
-    F.count_waiting(entry[$owner], -1)
-  end
+-- Takes a waiter out of the sets that only waiters are in.
+function F.leave_line(id, entry)
+  local m, at = S.m, $waiting_low + entry[$priority]
+  call('ZREM', K[3], F.place(id, entry))
+  call('ZREM', K[6], id)
+  m[$waiting] = m[$waiting] - 1
+  m[at] = m[at] - 1
+  F.count_waiting(entry[$owner], -1)
   S.changed = true
 end
 
 -- Takes an entry out of everything.
 function F.remove(id, entry)
-  F.leave(id, entry)
-  F.remove_selectors(id, entry)
+  local owner, pull = F.selectors(id, entry)
+  if entry[$token] > 0 then
+    local holder = 'h' .. entry[$key] .. '\0' .. id
+    if pull then call('ZREM', K[2], holder, owner, pull) else call('ZREM', K[2], holder, owner) end
+    S.m[$held] = S.m[$held] - 1
+  else
+    F.leave_line(id, entry)
+    if pull then call('ZREM', K[2], owner, pull) else call('ZREM', K[2], owner) end
+  end
   if F.deadline(entry) > 0 then call('ZREM', K[4], entry[$key] .. '\0' .. id) end
+  S.changed = true
   S.entry[id] = false
   F.touch(id)
   -- An exclusive holder is alone: without a line in the bucket nothing can be left of its resource.
@@ -140,14 +150,14 @@ end
 
 -- The ids of the first holders of a key.
 function F.holders(key, most)
-  local members = call('ZRANGEBYLEX', K[2], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, most)
-  for n = 1, #members do members[n] = string.sub(members[n], #key + 2) end
+  local members = call('ZRANGEBYLEX', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1', 'LIMIT', 0, most)
+  for n = 1, #members do members[n] = string.sub(members[n], #key + 3) end
   return members
 end
 
 function F.first_holder(key)
-  local member = call('ZRANGEBYLEX', K[2], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, 1)[1]
-  return member and string.sub(member, #key + 2)
+  local member = call('ZRANGEBYLEX', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1', 'LIMIT', 0, 1)[1]
+  return member and string.sub(member, #key + 3)
 end
 
 -- The first in line for a key: its id, rank and sequence.
@@ -175,6 +185,6 @@ end
 -- The entry of an owner for a key: its id, or nil.
 function F.owned(owner, key)
   local own = 'o' .. owner .. '\0' .. key
-  local member = call('ZRANGEBYLEX', K[5], '[' .. own .. '\0', '(' .. own .. '\1', 'LIMIT', 0, 1)[1]
+  local member = call('ZRANGEBYLEX', K[2], '[' .. own .. '\0', '(' .. own .. '\1', 'LIMIT', 0, 1)[1]
   return member and string.sub(member, #own + 2)
 end

@@ -68,14 +68,14 @@ end
 -- Keys and ids of a selector, in the order of keys, after a member; at most so many, but a key is never cut in two.
 function F.selected(prefix, after, most)
   local low = after == '' and '[' .. prefix or '(' .. prefix .. after
-  local members = call('ZRANGEBYLEX', K[5], low, '(' .. string.sub(prefix, 1, -2) .. '\1', 'LIMIT', 0, most)
+  local members = call('ZRANGEBYLEX', K[2], low, '(' .. string.sub(prefix, 1, -2) .. '\1', 'LIMIT', 0, most)
   local keys, ids, more = {}, {}, #members == most
   for n = 1, #members do keys[n], ids[n] = F.key_and_id(string.sub(members[n], #prefix + 1)) end
   if more then
     -- What of the last key is not here yet comes with the rest of it.
     local last = keys[#keys]
     low = '(' .. members[#members]
-    local rest = call('ZRANGEBYLEX', K[5], low, '(' .. prefix .. last .. '\1')
+    local rest = call('ZRANGEBYLEX', K[2], low, '(' .. prefix .. last .. '\1')
     for n = 1, #rest do
       local _, id = F.key_and_id(string.sub(rest[n], #prefix + 1))
       keys[#keys + 1], ids[#ids + 1] = last, id

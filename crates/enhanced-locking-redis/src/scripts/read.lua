@@ -27,7 +27,7 @@ function F.do_resource(key, waiters)
   return F.reply(values)
 end
 
--- Holders in the order of keys and ids, between two bounds of the holders' set.
+-- Holders in the order of keys and ids, between two bounds of the names.
 function F.do_locks(low, high, limit)
   local members, ids = call('ZRANGEBYLEX', K[2], low, high, 'LIMIT', 0, limit), {}
   for n = 1, #members do
@@ -42,7 +42,7 @@ end
 function F.do_selected(selector, low, high, limit, owner, repo, number)
   local found = {}
   while #found < limit do
-    local members = call('ZRANGEBYLEX', K[5], low, high, 'LIMIT', 0, 500)
+    local members = call('ZRANGEBYLEX', K[2], low, high, 'LIMIT', 0, 500)
     local ids = {}
     for n = 1, #members do
       local _, id = F.key_and_id(string.sub(members[n], #selector + 1))
@@ -157,7 +157,7 @@ end
 
 function F.do_stats()
   local m = S.m
-  local oldest = call('ZRANGE', K[7], 0, 0, 'WITHSCORES')
+  local oldest = call('ZRANGE', K[6], 0, 0, 'WITHSCORES')
   return cmsgpack.pack(now, m[$held], m[$waiting], m[$resources], oldest[2] and tonumber(oldest[2]) or 0,
     m[$waiting_low], m[$waiting_low + 1], m[$waiting_low + 2], m[$waiting_low + 3], m[$waiting_low + 4])
 end
@@ -165,7 +165,7 @@ end
 -- The newest event, the oldest that is kept, and those after a number.
 function F.do_events(after, limit)
   local last = S.m[$events]
-  local length = call('LLEN', K[6])
+  local length = call('LLEN', K[5])
   local oldest = last - math.min(length, $limit_events) + 1
   local missed = after + 1 < oldest or after > last
   local from = missed and oldest or after + 1
@@ -173,7 +173,7 @@ function F.do_events(after, limit)
   if from <= last and limit > 0 then
     -- Element 0 has the number last - length + 1.
     local index = from - (last - length + 1)
-    local events = call('LRANGE', K[6], index, index + math.min(limit, 1000) - 1)
+    local events = call('LRANGE', K[5], index, index + math.min(limit, 1000) - 1)
     for n = 1, #events do values[n + 2] = events[n] end
   end
   return F.reply(values)

@@ -1,7 +1,7 @@
 -- The state of one bucket as a script sees it. Owns loading, caching and writing back the hash of the bucket; the sorted
 -- sets are read and written where they are used, because a script must see its own changes in them.
 --
--- KEYS: 1 hash, 2 holders, 3 line, 4 deadlines, 5 selectors, 6 events, 7 arrivals, 8 hints (a prefix of channels).
+-- KEYS: 1 hash, 2 names, 3 line, 4 deadlines, 5 events, 6 arrivals, 7 hints (a prefix of channels).
 -- ARGV: 1 this process, 2 the time of a test, 3… one operation each.
 --
 -- Names of the form $name are replaced when the script is put together: constants of the layout, limits and windows.
@@ -12,16 +12,13 @@ S, K, call = { node = ARGV[1] }, KEYS, redis.call
 -- Entries, their stored form, and which of them must be written; false stands for what is known to be absent.
 S.entry, S.blob, S.dirty = {}, {}, {}
 -- The memory of ends, and how many requests of an owner wait.
-S.ended, S.new_ends, S.count, S.new_counts = {}, {}, {}, {}
+S.ended, S.count, S.new_counts = {}, {}, {}
 S.events, S.hints, S.changed = {}, {}, false
 
 -- Reads the bucket's own figures, and what is stored of the given ids.
 function F.load(ids)
   local fields = { 'm' }
-  for n = 1, #ids do
-    fields[n * 2] = 'i' .. ids[n]
-    fields[n * 2 + 1] = 'f' .. ids[n]
-  end
+  for n = 1, #ids do fields[n + 1] = 'i' .. ids[n] end
   local values = {}
   for from = 1, #fields, 4000 do
     local part = call('HMGET', K[1], unpack(fields, from, math.min(#fields, from + 3999)))
@@ -40,11 +37,16 @@ function F.load(ids)
   local time = S.m[$time]
   if now < time and time - now < 86400000000 then now = time end
   S.m[$time] = now
-  for n = 1, #ids do
-    local id = ids[n]
-    local blob, ended = values[n * 2], values[n * 2 + 1]
-    if blob then S.blob[id] = blob else S.entry[id] = false end
-    S.ended[id] = ended and { cmsgpack.unpack(ended) } or false
+  for n = 1, #ids do F.take(ids[n], values[n + 1]) end
+end
+
+-- Takes in what is stored of an id: a live entry, which is a list, or how it ended, which is not.
+function F.take(id, stored)
+  local first = stored and string.byte(stored)
+  if first and (first == 220 or (first >= 144 and first < 160)) then
+    S.blob[id], S.ended[id] = stored, false
+  else
+    S.entry[id], S.ended[id] = false, stored and { cmsgpack.unpack(stored) } or false
   end
 end
 
@@ -52,12 +54,8 @@ end
 function F.get(id)
   local entry = S.entry[id]
   if entry == nil then
-    local blob = S.blob[id]
-    if not blob then
-      blob = call('HGET', K[1], 'i' .. id)
-      S.blob[id] = blob or nil
-    end
-    entry = blob and cmsgpack.unpack(blob) or false
+    if not S.blob[id] then F.take(id, call('HGET', K[1], 'i' .. id)) end
+    entry = S.blob[id] and cmsgpack.unpack(S.blob[id]) or false
     S.entry[id] = entry
   end
   return entry
@@ -76,10 +74,7 @@ function F.prefetch(ids)
   for from = 1, #missing, 4000 do
     local to = math.min(#missing, from + 3999)
     local blobs = call('HMGET', K[1], unpack(fields, from, to))
-    for n = from, to do
-      local blob = blobs[n - from + 1]
-      if blob then S.blob[missing[n]] = blob else S.entry[missing[n]] = false end
-    end
+    for n = from, to do F.take(missing[n], blobs[n - from + 1]) end
   end
 end
 
@@ -126,20 +121,18 @@ function F.flush()
   if not S.changed then return end
   local set, del = { 'm', struct.pack('$meta_format', unpack(S.m, 1, $meta_len)) }, {}
   for id in pairs(S.dirty) do
+    local ended = S.ended[id]
     if S.entry[id] then
       set[#set + 1] = 'i' .. id
       set[#set + 1] = F.packed(id)
+    elseif ended then
+      set[#set + 1] = 'i' .. id
+      set[#set + 1] = cmsgpack.pack(unpack(ended, 1, $ended_len))
+      set[#set + 1] = string.format('n%.0f', ended[$ended_number])
+      set[#set + 1] = id
     else
       del[#del + 1] = 'i' .. id
     end
-  end
-  for id in pairs(S.new_ends) do
-    local ended = S.ended[id]
-    local number = string.format('%.0f', ended[$ended_number])
-    set[#set + 1] = 'f' .. id
-    set[#set + 1] = cmsgpack.pack(unpack(ended, 1, $ended_len))
-    set[#set + 1] = 'n' .. number
-    set[#set + 1] = id
   end
   for owner in pairs(S.new_counts) do
     if S.count[owner] > 0 then

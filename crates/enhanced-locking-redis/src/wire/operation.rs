@@ -120,10 +120,9 @@ impl Operation {
         after: Option<&(ResourceKey, Option<RequestId>)>,
         limit: usize,
     ) -> Self {
-        let low = low(&[], prefix, after);
+        let low = low(b"h", prefix, after);
         // No text in UTF-8 has this byte: the end of everything with the prefix.
-        let high =
-            if prefix.is_empty() { b"+".to_vec() } else { [b"(", prefix.as_bytes(), &[0xff]].concat() };
+        let high = [b"(h", prefix.as_bytes(), &[0xff]].concat();
         question(code(15).text(low).text(high).number(limit as u64))
     }
 
@@ -216,7 +215,7 @@ fn pack_grant(to: Packer, grant: &Grant) -> Packer {
     to.text(pack_id(&grant.id)).text(grant.key.as_str()).number(grant.token.as_u64())
 }
 
-/// What the selectors' set has in front of keys.
+/// What names have in front of keys.
 fn prefix_of(selector: &Selector) -> Vec<u8> {
     match selector {
         Selector::Owner(owner) => [b"o", owner.as_str().as_bytes(), &[0]].concat(),
