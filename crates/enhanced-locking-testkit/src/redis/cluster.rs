@@ -399,7 +399,7 @@ fn bytes(reply: &Reply) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(30);
+    const LIMIT: Duration = Duration::from_secs(60);
 
     #[test]
     fn slots_are_served_moved_and_taken_over() {

@@ -44,7 +44,7 @@ impl Default for SentinelOptions {
         Self {
             replicas: 1,
             sentinels: 3,
-            down_after_ms: 500,
+            down_after_ms: 1_000,
             failover_timeout_ms: 2_000,
             proxied: false,
             server: ServerOptions::default(),
@@ -313,7 +313,7 @@ impl Sentinel {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(30);
+    const LIMIT: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_killed_master_is_replaced_and_comes_back_as_a_replica() {

@@ -73,7 +73,8 @@ impl ServerOptions {
         self
     }
 
-    /// A variable of the environment for the server.
+    /// A variable of the environment for the server. With libfaketime preloaded and a `FAKETIME_TIMESTAMP_FILE`, its
+    /// clock can be stepped while it runs; not with a server that has jemalloc, as Debian's has, which then hangs.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
