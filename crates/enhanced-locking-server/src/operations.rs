@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enhanced_locking_client::api::{
-    BackupReply, CleanupBody, CleanupReply, HealthDetailView, InfoView, StatsView, TimeReply,
+    BackupReply, CleanupBody, CleanupReply, ClusterView, HealthDetailView, InfoView, NodesReply, StatsView,
+    TimeReply,
 };
 
 use enhanced_locking_foundation::ErrorCode;
@@ -100,6 +101,25 @@ pub(crate) async fn time(State(app): State<App>) -> Result<Answer<TimeReply>, Re
 /// `GET /info`.
 pub(crate) async fn info(State(app): State<App>) -> Answer<InfoView> {
     Answer(InfoView::from(&app.backend.info()))
+}
+
+/// The servers behind the store, or the store itself.
+async fn look_at_cluster(app: &App) -> ClusterView {
+    if let Some(view) = app.operations.cluster().await {
+        return view;
+    }
+    let problem = app.backend.ping().await.err().map(|error| error.to_string());
+    ClusterView::alone(&app.backend.info(), problem)
+}
+
+/// `GET /cluster/status`. Answers 200 also if something is wrong: it is for looking, `/health` for judging.
+pub(crate) async fn cluster_status(State(app): State<App>) -> Answer<ClusterView> {
+    Answer(look_at_cluster(&app).await)
+}
+
+/// `GET /cluster/nodes`.
+pub(crate) async fn cluster_nodes(State(app): State<App>) -> Answer<NodesReply> {
+    Answer(NodesReply { nodes: look_at_cluster(&app).await.nodes })
 }
 
 /// `POST /backup`.

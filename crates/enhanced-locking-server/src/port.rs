@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use enhanced_locking_client::api::{ComponentView, HealthDetailView, HealthView, InfoView, StatsView};
+use enhanced_locking_client::api::{
+    ClusterView, ComponentView, HealthDetailView, HealthView, InfoView, StatsView,
+};
 use enhanced_locking_foundation::{BackendError, LockBackend};
 
 /// What a service shows besides its locks. The manager knows all of it; [`BareStore`] does without one.
@@ -30,6 +32,11 @@ pub trait Operations: Send + Sync + std::fmt::Debug + 'static {
     /// [`BackupError`].
     async fn backup(&self) -> Result<PathBuf, BackupError> {
         Err(BackupError::Unsupported)
+    }
+
+    /// The servers behind the store; `None` if it is in the service itself.
+    async fn cluster(&self) -> Option<ClusterView> {
+        None
     }
 
     /// Whether new work is refused because the service goes down.

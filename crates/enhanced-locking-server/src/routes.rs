@@ -62,6 +62,8 @@ pub const ROUTES: &[Route] = routes! {
     GET "/api/enhanced-locks/config"
     POST "/api/enhanced-locks/cleanup"
     POST "/api/enhanced-locks/backup"
+    GET "/api/enhanced-locks/cluster/status"
+    GET "/api/enhanced-locks/cluster/nodes"
     GET "/api/enhanced-locks/openapi.json"
     GET "/api/enhanced-locks/docs"
     GET "/"
@@ -99,6 +101,8 @@ pub(crate) fn router(app: App) -> Router {
         .api("/config", get(operations::config))
         .api("/cleanup", post(operations::cleanup))
         .api("/backup", post(operations::backup))
+        .api("/cluster/status", get(operations::cluster_status))
+        .api("/cluster/nodes", get(operations::cluster_nodes))
         .api("/openapi.json", get(dashboard::openapi))
         .api("/docs", get(dashboard::docs))
         .route("/", get(dashboard::dashboard))

@@ -31,6 +31,7 @@
 //! | `GET /events` | server-sent [`EventView`]s, resumed by `Last-Event-ID` | |
 //! | `POST /cleanup` | [`CleanupBody`] → [`CleanupReply`] | `sweep` |
 //! | `POST /backup` | → [`BackupReply`] | |
+//! | `GET /cluster/status`, `/cluster/nodes` | → [`ClusterView`], [`NodesReply`] | |
 //! | `GET /health`, `/health/detailed` | → [`HealthView`], [`HealthDetailView`] | |
 //!
 //! ```
@@ -44,6 +45,7 @@
 
 mod actions;
 mod check;
+mod cluster;
 mod events;
 mod lock_body;
 mod operations;
@@ -58,6 +60,7 @@ pub use actions::{
     RenewBody, RenewalItem, RenewalsBody, TransferBody, TransfereeBody,
 };
 pub use check::{MAX_DURATION_MS, millis};
+pub use cluster::{ClusterView, ConnectionView, NodeView, NodesReply, ReplicaView};
 pub use events::{CursorReply, EventPageView, EventView};
 pub use lock_body::{LockBody, LockDefaults, PullBody};
 pub use operations::{ComponentView, HealthDetailView, HealthView, InfoView, StatsView, TimeReply};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use enhanced_locking_client::api::{ClusterView, ConnectionView, NodeView, ReplicaView};
 use enhanced_locking_foundation::ErrorCode;
 use enhanced_locking_server::ROUTES;
 use reqwest::{Method, StatusCode};
@@ -134,6 +135,18 @@ fn fits(template: &str, path: &str) -> bool {
     template.len() == path.len() && template.iter().zip(&path).all(|(t, p)| t == p || *t == "{id}")
 }
 
+#[test]
+fn servers_and_their_replicas_are_shown_as_documented() {
+    let node = NodeView { replicas: vec![ReplicaView::default()], ..NodeView::default() };
+    let connection = ConnectionView { breaker: "half_open".to_owned(), ..ConnectionView::default() };
+    let full = ClusterView { nodes: vec![node], connection: Some(connection), ..ClusterView::default() };
+    let check = Checker::new();
+    for view in [full, ClusterView::default()] {
+        let schema = json!({ "$ref": "#/components/schemas/ClusterStatus" });
+        check.validate(&schema, &json!(view), "a store on servers");
+    }
+}
+
 #[tokio::test]
 async fn live_answers_have_the_documented_shapes() {
     let service = Service::start().await;
@@ -243,6 +256,8 @@ async fn live_answers_have_the_documented_shapes() {
         .await;
     check.call(api, "POST", "/cleanup", Some(json!({}))).await;
     check.call(api, "POST", "/backup", None).await;
+    check.call(api, "GET", "/cluster/status", None).await;
+    check.call(api, "GET", "/cluster/nodes", None).await;
     let events = check.call(api, "GET", "/events/page", None).await;
     let kinds: BTreeSet<&str> =
         events["events"].as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect();
