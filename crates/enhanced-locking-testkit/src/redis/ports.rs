@@ -12,8 +12,8 @@ use super::error::LaunchError;
 
 /// The first port given out.
 const FIRST: u16 = 11_000;
-/// How many: the bus port of the last, 10 000 above, is still below 32 768.
-const COUNT: u16 = 11_000;
+/// How many: no port is the bus port of another, and the last bus port is still below 32 768.
+const COUNT: u16 = 10_000;
 /// How far above its port a server of a cluster has its bus.
 pub(super) const BUS_OFFSET: u16 = 10_000;
 /// Attempts before giving up.

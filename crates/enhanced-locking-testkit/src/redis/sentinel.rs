@@ -15,8 +15,6 @@ use super::proxy::{Fault, Proxy};
 use super::server::{LAUNCHER, RedisServer, ServerOptions};
 use super::wait::poll_until;
 
-/// The name of the watched group.
-const NAME: &str = "locks";
 /// The least `down_after_ms` with servers before 7.0.
 const SLOW_DOWN_AFTER_MS: u64 = 2_000;
 /// How long Sentinels may take to answer a call.
@@ -67,14 +65,18 @@ impl Default for SentinelOptions {
 /// ```
 #[derive(Debug)]
 pub struct SentinelGroup {
+    // Dropped in this order: a Sentinel that outlived its servers would find those of others on their ports.
+    sentinels: Vec<Sentinel>,
     nodes: Vec<RedisServer>,
     proxies: Vec<Proxy>,
-    sentinels: Vec<Sentinel>,
+    name: String,
     replicas: usize,
 }
 
 #[derive(Debug)]
 struct Sentinel {
+    /// Of the watched group.
+    name: String,
     process: ServerProcess,
     lease: PortLease,
 }
@@ -87,9 +89,10 @@ impl SentinelGroup {
     /// [`LaunchError`]: one did not come up, or they did not find each other.
     pub fn start(options: &SentinelOptions) -> Result<Self, LaunchError> {
         let mut group = Self {
+            sentinels: Vec::new(),
             nodes: Vec::new(),
             proxies: Vec::new(),
-            sentinels: Vec::new(),
+            name: String::new(),
             replicas: options.replicas,
         };
         for _ in 0..=options.replicas {
@@ -98,18 +101,20 @@ impl SentinelGroup {
         for node in &group.nodes[1..] {
             node.wait_link()?;
         }
+        group.name = format!("locks-{}", group.address(0).port());
         for _ in 0..options.sentinels {
-            let sentinel = Sentinel::start(options, group.address(0))?;
+            let sentinel = Sentinel::start(options, &group.name, group.address(0))?;
             group.sentinels.push(sentinel);
         }
         group.wait_complete()?;
         Ok(group)
     }
 
-    /// The name under which Sentinels know the master.
+    /// The name under which Sentinels know the master. Each group has its own: Sentinels believe what others say about
+    /// a master of that name, and a vote needs most of all they ever heard of.
     #[must_use]
-    pub fn master_name(&self) -> &'static str {
-        NAME
+    pub fn master_name(&self) -> &str {
+        &self.name
     }
 
     /// Where the Sentinels listen.
@@ -198,7 +203,7 @@ impl SentinelGroup {
     /// # Errors
     /// A refusal: one is under way, or there is no replica that will do.
     pub fn failover(&self) -> Result<(), LaunchError> {
-        let ordered = self.sentinels[0].call(&["SENTINEL", "FAILOVER", NAME]);
+        let ordered = self.sentinels[0].call(&["SENTINEL", "FAILOVER", &self.name]);
         ordered.map(drop).map_err(LaunchError::call("ordering a failover"))
     }
 
@@ -230,7 +235,7 @@ impl SentinelGroup {
     fn wait_complete(&self) -> Result<(), LaunchError> {
         for sentinel in &self.sentinels {
             let complete = poll_until(PATIENCE, || {
-                let fields = sentinel.call(&["SENTINEL", "MASTER", NAME]).ok()?.pairs();
+                let fields = sentinel.call(&["SENTINEL", "MASTER", &self.name]).ok()?.pairs();
                 let number = |name| {
                     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| value.parse().ok())
                 };
@@ -255,7 +260,7 @@ impl SentinelGroup {
 }
 
 impl Sentinel {
-    fn start(options: &SentinelOptions, master: SocketAddr) -> Result<Self, LaunchError> {
+    fn start(options: &SentinelOptions, name: &str, master: SocketAddr) -> Result<Self, LaunchError> {
         let binary = options.server.find_binary()?;
         let lease = PortLease::take()?;
         let quorum = options.sentinels / 2 + 1;
@@ -264,17 +269,17 @@ impl Sentinel {
         let down = options.down_after_ms.max(if binary.is_at_least_7() { 0 } else { SLOW_DOWN_AFTER_MS });
         let mut config = format!(
             "port {port}\nbind 127.0.0.1\n\
-             sentinel monitor {NAME} {ip} {master_port} {quorum}\n\
-             sentinel down-after-milliseconds {NAME} {down}\n\
-             sentinel failover-timeout {NAME} {failover}\n\
-             sentinel parallel-syncs {NAME} 8\n",
+             sentinel monitor {name} {ip} {master_port} {quorum}\n\
+             sentinel down-after-milliseconds {name} {down}\n\
+             sentinel failover-timeout {name} {failover}\n\
+             sentinel parallel-syncs {name} 8\n",
             port = lease.port(),
             ip = master.ip(),
             master_port = master.port(),
         );
         if options.server.has_users() {
             let (user, password) = LAUNCHER;
-            config += &format!("sentinel auth-user {NAME} {user}\nsentinel auth-pass {NAME} {password}\n");
+            config += &format!("sentinel auth-user {name} {user}\nsentinel auth-pass {name} {password}\n");
         }
         let spec = Spec {
             binary: binary.path().to_owned(),
@@ -283,7 +288,7 @@ impl Sentinel {
             env: Vec::new(),
             ready: "Sentinel ID is",
         };
-        let sentinel = Self { process: ServerProcess::start(spec, folder()?)?, lease };
+        let sentinel = Self { name: name.to_owned(), process: ServerProcess::start(spec, folder()?)?, lease };
         let answers = poll_until(PATIENCE, || sentinel.call(&["PING"]).ok());
         answers.ok_or_else(|| sentinel.process.not_ready("a Sentinel does not answer PING".into()))?;
         if binary.is_at_least_7() {
@@ -303,7 +308,7 @@ impl Sentinel {
     }
 
     fn master(&self) -> Option<SocketAddr> {
-        let reply = self.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).ok()?;
+        let reply = self.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &self.name]).ok()?;
         let [ip, port] = reply.items() else { return None };
         format!("{}:{}", ip.text()?, port.text()?).parse().ok()
     }
