@@ -14,7 +14,7 @@ use crate::output::{Paint, Table, print, print_json};
 pub(crate) const DEFAULT_FILE: &str = "atlantis.yaml";
 
 /// Cargo features whose parts this program contains.
-const COMPILED: &[&str] = &["embedded", "memory", "metrics", "priority-queue"];
+const COMPILED: &[&str] = &["embedded", "memory", "metrics", "priority-queue", "redis"];
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, Args)]

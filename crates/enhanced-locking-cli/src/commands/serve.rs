@@ -33,7 +33,7 @@ pub(crate) struct ServeArgs {
     /// Where the embedded store keeps its files [default: ./enhanced-locks-data]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where locks are kept: embedded (durable) or memory
+    /// Where locks are kept: embedded (durable), redis or memory
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
     /// A file that gets the address once the service is ready, for scripts; removed at the end

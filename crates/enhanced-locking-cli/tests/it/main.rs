@@ -7,6 +7,7 @@ mod conformance;
 mod help;
 mod lost;
 mod operations;
+mod redis;
 mod run;
 mod serve;
 mod signals;

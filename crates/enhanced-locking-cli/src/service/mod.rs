@@ -1,0 +1,146 @@
+//! A running service: settings in, store, manager and HTTP server wired together.
+//!
+//! Owns the order of starting and stopping them; which store, is `store`'s. Signals and messages are the command's.
+
+mod managed;
+mod redis;
+mod store;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enhanced_locking_config::Settings;
+use enhanced_locking_foundation::{BackendInfo, Lease};
+use enhanced_locking_manager::{LockManager, ManagerConfig};
+use enhanced_locking_server::{AuthToken, Server, ServerConfig};
+
+use self::managed::Managed;
+pub(crate) use self::store::LimitControl;
+use self::store::Store;
+use crate::failure::{Failure, chain};
+
+/// A service that has its store and its address.
+#[derive(Debug)]
+pub(crate) struct Service {
+    server: Server,
+    manager: LockManager,
+    store: Store,
+    grace: Duration,
+}
+
+impl Service {
+    /// Opens the store and listens.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says what stands in the way.
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, Failure> {
+        let store = Store::open(settings).await?;
+        let config = ManagerConfig { keep_alive: settings.locks.keep_alive, ..ManagerConfig::default() };
+        let manager = LockManager::start(store.backend(), config);
+        let operations = Managed {
+            manager: manager.clone(),
+            store: store.clone(),
+            backups: settings.embedded.backup_dir.clone().unwrap_or(settings.data_dir.join("backups")),
+            settings: settings_json(settings),
+        };
+        let bound = Server::bind_with(server_config(settings), manager.backend(), Arc::new(operations)).await;
+        match bound {
+            Ok(server) => {
+                manager.ready().await;
+                Ok(Self { server, manager, store, grace: settings.server.shutdown_grace })
+            }
+            Err(error) => {
+                let _ = manager.shutdown(Duration::ZERO).await;
+                Err(Failure::new(chain(&error)))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// What store it has.
+    pub(crate) fn info(&self) -> BackendInfo {
+        self.store.backend().info()
+    }
+
+    /// What changes its limits while it runs.
+    pub(crate) fn limits(&self) -> LimitControl {
+        LimitControl::new(self.store.clone())
+    }
+
+    /// Serves until `shutdown` is ready, then stops in good order: calls under way, then the manager, then the store.
+    ///
+    /// # Errors
+    /// A [`Failure`] if the store could not be closed in good order.
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Failure> {
+        self.server.run(shutdown).await;
+        self.manager.shutdown(self.grace).await?;
+        Ok(())
+    }
+}
+
+fn server_config(settings: &Settings) -> ServerConfig {
+    let server = &settings.server;
+    ServerConfig {
+        listen: server.listen,
+        max_body_bytes: usize::try_from(server.max_body.bytes()).unwrap_or(usize::MAX),
+        max_in_flight: server.max_requests_in_flight,
+        max_waiting: server.max_waiting_requests,
+        max_connections: server.max_connections,
+        read_timeout: server.read_timeout,
+        longest_wait: server.longest_wait,
+        shutdown_grace: server.shutdown_grace,
+        // Two of them may get lost before a place does.
+        touch_interval: settings.locks.keep_alive / 3,
+        auth_token: server.auth_token.as_ref().map(|token| AuthToken::new(token.expose())),
+        default_lease: Lease::For(settings.locks.default_lease),
+    }
+}
+
+fn settings_json(settings: &Settings) -> String {
+    serde_json::json!({ "settings": settings.show() }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use enhanced_locking_config::Loader;
+
+    use super::*;
+
+    fn settings(yaml: &str) -> Settings {
+        Loader::new().text("t", format!("enhanced-locking: {yaml}")).load().unwrap()
+    }
+
+    #[test]
+    fn what_the_service_takes_at_once_can_be_set_and_is_otherwise_as_the_library_has_it() {
+        let config = server_config(&settings(
+            "{server: {max-waiting-requests: 3, max-connections: 4, read-timeout: 5s, longest-wait: 6s}}",
+        ));
+        assert_eq!((config.max_waiting, config.max_connections), (3, 4));
+        assert_eq!(
+            (config.read_timeout, config.longest_wait),
+            (Duration::from_secs(5), Duration::from_secs(6))
+        );
+        let (ours, theirs) = (server_config(&settings("{}")), ServerConfig::default());
+        assert_eq!((ours.max_waiting, ours.max_connections), (theirs.max_waiting, theirs.max_connections));
+        assert_eq!((ours.read_timeout, ours.longest_wait), (theirs.read_timeout, theirs.longest_wait));
+    }
+
+    #[tokio::test]
+    async fn a_service_stops_in_good_order_and_its_store_can_be_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let loader = Loader::new()
+            .flag("data-dir", directory.path().to_str().unwrap())
+            .flag("server.listen", "127.0.0.1:0");
+        for _ in 0..2 {
+            let service = Service::start(&loader.load().unwrap()).await.unwrap();
+            assert_ne!(service.address().port(), 0);
+            service.run(std::future::ready(())).await.unwrap();
+        }
+    }
+}
