@@ -37,6 +37,7 @@ mod driver;
 mod durability;
 mod error;
 mod layout;
+mod metrics;
 mod monitor;
 mod promotion;
 mod script;

@@ -23,6 +23,7 @@ use enhanced_locking_foundation::{
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, RedisDurability, Servers, open};
 use enhanced_locking_testkit::guard::GuardedResources;
+use enhanced_locking_testkit::redis::{ClusterGroup, ClusterOptions, Takeover};
 use futures_util::future::join_all;
 use trio::{Promoted, Trio};
 
@@ -90,6 +91,10 @@ async fn store(trio: &Trio, durability: RedisDurability) -> std::sync::Arc<Redis
     config.connect_timeout = SOON;
     config.poll_period = Duration::from_millis(100);
     config.durability = durability.timeout(Duration::from_millis(500)).grace(Duration::from_millis(50));
+    open_at_last(&config).await
+}
+
+async fn open_at_last(config: &RedisConfig) -> std::sync::Arc<RedisBackend> {
     ask(|| async {
         let opened = open(config.clone()).await;
         opened.map_err(|error| match error {
@@ -306,6 +311,49 @@ async fn during_the_pause_holders_go_on_and_nobody_else_begins() {
     assert!(held.acquired_at >= until, "{held:?} {until:?}");
     assert!(store.status().await.paused_until.is_none());
     store.clear(&enhanced_locking_foundation::Selector::Owner(waiter.owner), Cause::none()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cluster_only_what_the_promoted_server_has_pauses() {
+    let cluster = ClusterGroup::start(&ClusterOptions::default()).unwrap();
+    let nodes = cluster.addresses().iter().map(|at| (at.ip().to_string(), at.port())).collect();
+    let mut config = RedisConfig::new(Servers::Cluster { nodes });
+    config.buckets = Some(16);
+    config.connect_timeout = SOON;
+    config.durability = RedisDurability::strict(1).grace(Duration::from_secs(60));
+    let store = open_at_last(&config).await;
+    let known = hold(&store, &request("known", "a").sticky()).await;
+    let old = cluster.owner(0).unwrap();
+    let heir = cluster.replicas(old).unwrap()[0];
+    cluster.failover(heir, Takeover::Force).unwrap();
+    cluster.wait_promotion(0, old, SOON).unwrap();
+    cluster.wait_ok().unwrap();
+    let (mut granted, mut paused) = (0, 0);
+    for n in 0..40 {
+        let asked = request(&format!("new-{n}"), "b").wait(Wait::No);
+        let until = tokio::time::Instant::now() + SOON;
+        loop {
+            match store.acquire(asked.clone()).await {
+                Ok(AcquireOutcome::Held(_)) => granted += 1,
+                Err(AcquireError::Backend(error)) if error.message().contains("may have lost writes") => {
+                    paused += 1;
+                }
+                Err(AcquireError::Backend(error))
+                    if error.is_transient() && tokio::time::Instant::now() < until =>
+                {
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            }
+            break;
+        }
+    }
+    println!("strict in a cluster, one of three masters replaced: {granted} granted, {paused} paused");
+    assert!(granted > 0 && paused > 0, "{granted} granted, {paused} paused");
+    assert_eq!(hold(&store, &known.request).await.token, known.token);
+    let status = store.status().await;
+    assert!(status.paused_until.is_some() && status.promotions >= 1, "{status:?}");
+    assert_eq!(status.nodes.len(), 3, "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
