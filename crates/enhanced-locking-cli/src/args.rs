@@ -139,6 +139,8 @@ pub(crate) enum Command {
     Check(commands::check::CheckArgs),
     /// Show how the service is
     Health(commands::health::HealthArgs),
+    /// Measure how fast the service is, and check that it is right
+    Bench(commands::bench::BenchArgs),
     /// Let a few pretend pull requests contend for locks
     Demo(commands::demo::DemoArgs),
     /// Print shell completions

@@ -72,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => commands::config::run(command, &global),
         Command::Serve(args) => on_all_cores(commands::serve::run(args, &global)),
         Command::Demo(args) => on_all_cores(commands::demo::run(args, &global)),
+        Command::Bench(args) => on_all_cores(commands::bench::run(args, &session()?)),
         Command::Run(args) => here(commands::run::run(args, &session()?)),
         Command::Lock(args) => here(commands::lock::run(args, &session()?)),
         Command::Unlock(args) => here(commands::unlock::run(args, &session()?)),

@@ -1,6 +1,7 @@
 //! The commands, one file each. Each owns its arguments and what it does; connecting, printing and failing are beside this directory.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;

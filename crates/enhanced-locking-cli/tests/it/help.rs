@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{Done, bare};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "",
     "serve",
     "run",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 22] = [
     "config show",
     "config check-features",
     "health",
+    "bench",
     "demo",
     "backup",
     "check",

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of tests may panic")]
 
 mod backup;
+mod bench;
 mod common;
 mod conformance;
 mod help;
