@@ -29,7 +29,8 @@ pub struct SentinelOptions {
     pub sentinels: usize,
     /// Without an answer for so long, a server is held to be down. At least 2 s with servers before 7.0.
     pub down_after_ms: u64,
-    /// `failover-timeout`: a second failover begins twice this time after the first at the earliest.
+    /// `failover-timeout`: a promotion that takes longer is given up, and a second failover begins twice this time after
+    /// the first at the earliest.
     pub failover_timeout_ms: u64,
     /// Whether there is a proxy in front of each server.
     pub proxied: bool,
@@ -43,7 +44,7 @@ impl Default for SentinelOptions {
             replicas: 1,
             sentinels: 3,
             down_after_ms: 1_000,
-            failover_timeout_ms: 2_000,
+            failover_timeout_ms: 5_000,
             proxied: false,
             server: ServerOptions::default(),
         }
