@@ -3,6 +3,9 @@
 //! Absolute figures belong to a machine and a minute; ratios of neighbouring rounds do not. Prints Markdown.
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a program that prints a table")]
 
+#[path = "ratios/redis.rs"]
+mod redis;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ fn main() {
     if wanted("hand-off") {
         hand_off(&runtime);
     }
+    redis::rows(&runtime, rounds, &wanted);
 }
 
 fn growth() {

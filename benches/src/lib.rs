@@ -11,6 +11,7 @@ pub mod floor;
 pub mod footprint;
 pub mod handoff;
 pub mod pairs;
+pub mod redis;
 pub mod service;
 pub mod table;
 
