@@ -1,35 +1,77 @@
 //! Redis keeps the contract of the backend port: every case of the conformance suite, with one bucket and with
-//! many; as functions, and as a script where the server takes none.
+//! many; as functions, and as a script where the server takes none; on one server, with Sentinels and on a cluster.
 #![expect(clippy::expect_used, reason = "the helpers of tests may panic")]
 
 mod common;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use enhanced_locking_foundation::{LockBackend, ManualClock, Timestamp};
-use enhanced_locking_redis::open;
+use enhanced_locking_redis::{Servers, open};
 use enhanced_locking_testkit::backend_conformance;
 use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
+use enhanced_locking_testkit::redis::{ClusterGroup, ClusterOptions, SentinelGroup, SentinelOptions};
+
+/// Where the store is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// One server that takes functions.
+    Functions,
+    /// One server that does not.
+    Script,
+    /// The master that Sentinels know.
+    Sentinel,
+    /// Three masters.
+    Cluster,
+}
+
+impl Place {
+    /// What the store is reached by; `None` for the server of `common`.
+    fn servers(self) -> Option<Servers> {
+        static SENTINEL: OnceLock<SentinelGroup> = OnceLock::new();
+        static CLUSTER: OnceLock<ClusterGroup> = OnceLock::new();
+        let nodes = |addresses: Vec<SocketAddr>| {
+            addresses.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+        };
+        match self {
+            Self::Functions | Self::Script => None,
+            Self::Sentinel => {
+                let group = SENTINEL.get_or_init(|| {
+                    SentinelGroup::start(&SentinelOptions::default()).expect("Sentinels start")
+                });
+                let service = group.master_name().to_owned();
+                Some(Servers::Sentinel { nodes: nodes(group.sentinels()), service })
+            }
+            Self::Cluster => {
+                let cluster = CLUSTER.get_or_init(|| {
+                    ClusterGroup::start(&ClusterOptions::default()).expect("a cluster starts")
+                });
+                Some(Servers::Cluster { nodes: nodes(cluster.addresses()) })
+            }
+        }
+    }
+}
 
 struct Redis {
     clock: Arc<ManualClock>,
     buckets: u16,
-    functions: bool,
+    place: Place,
 }
 
 impl Redis {
-    fn new(buckets: u16, functions: bool) -> Self {
+    fn new(buckets: u16, place: Place) -> Self {
         Self {
             clock: Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000))),
             buckets,
-            functions,
+            place,
         }
     }
 
     /// Many buckets, but for the cases about what only one has: exact totals, and an order among all keys in what
     /// happens at the same instant.
-    fn spread() -> Self {
+    fn spread(place: Place) -> Self {
         const WHOLE: [&str; 8] = [
             "clearing::all_of_a_pull_ends_before_anything_is_handed_on",
             "limits::a_batch_that_does_not_fit_takes_nothing",
@@ -42,14 +84,15 @@ impl Redis {
         ];
         let thread = std::thread::current();
         let case = thread.name().unwrap_or_default();
-        Self::new(if WHOLE.iter().any(|whole| case.ends_with(whole)) { 1 } else { 16 }, false)
+        Self::new(if WHOLE.iter().any(|whole| case.ends_with(whole)) { 1 } else { 16 }, place)
     }
 }
 
 #[async_trait::async_trait]
 impl Fixture for Redis {
     async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> {
-        let mut config = common::config(policy, self.functions);
+        let mut config = common::config(policy, matches!(self.place, Place::Functions));
+        config.servers = self.place.servers().unwrap_or(config.servers);
         config.buckets = Some(self.buckets);
         config.clock = Some(self.clock.clone());
         open(config).await.expect("the store opens")
@@ -60,5 +103,7 @@ impl Fixture for Redis {
     }
 }
 
-backend_conformance!(one_bucket, Redis::new(1, true));
-backend_conformance!(many_buckets, Redis::spread());
+backend_conformance!(one_bucket, Redis::new(1, Place::Functions));
+backend_conformance!(many_buckets, Redis::spread(Place::Script));
+backend_conformance!(sentinel, Redis::new(1, Place::Sentinel));
+backend_conformance!(cluster, Redis::spread(Place::Cluster));
