@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use enhanced_locking_client::api::{ComponentView, HealthDetailView, HealthView, InfoView, StatsView};
+use enhanced_locking_client::api::{
+    ClusterView, ComponentView, HealthDetailView, HealthView, InfoView, StatsView,
+};
 use enhanced_locking_foundation::{BackendError, LockBackend};
 use enhanced_locking_manager::{HealthStatus, LockManager};
 use enhanced_locking_server::{BackupError, Operations};
 
+use super::cluster;
 use super::store::Store;
 
 /// What the service shows about itself, as its manager sees it.
@@ -33,30 +36,32 @@ impl Operations for Managed {
             HealthStatus::Degraded => "degraded",
             HealthStatus::Unhealthy => "unhealthy",
         };
+        let (healthy, score) = (health.is_serving(), f64::from(health.score));
+        let parts = health.parts.into_iter().map(|part| ComponentView {
+            name: part.name.to_owned(),
+            score: f64::from(part.score),
+            weight: f64::from(part.weight) / 100.0,
+            detail: part.detail,
+        });
+        let mut components: Vec<ComponentView> = parts.collect();
+        if let Store::Redis(store) = &self.store {
+            components.push(cluster::component(&store.status().await));
+        }
         HealthDetailView {
-            health: HealthView {
-                healthy: health.is_serving(),
-                status: status.to_owned(),
-                score: f64::from(health.score),
-            },
+            health: HealthView { healthy, status: status.to_owned(), score },
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            components: health
-                .parts
-                .into_iter()
-                .map(|part| ComponentView {
-                    name: part.name.to_owned(),
-                    score: f64::from(part.score),
-                    weight: f64::from(part.weight) / 100.0,
-                    detail: part.detail,
-                })
-                .collect(),
+            components,
             store: InfoView::from(&backend.info()),
             stats: backend.stats().await.ok().as_ref().map(StatsView::from),
         }
     }
 
     async fn metrics_text(&self) -> String {
-        self.manager.open_metrics().await
+        let text = self.manager.open_metrics().await;
+        match &self.store {
+            Store::Redis(store) => cluster::with_metrics(text, &store.status().await),
+            _ => text,
+        }
     }
 
     async fn metrics_json(&self) -> String {
@@ -76,6 +81,11 @@ impl Operations for Managed {
         copied.map_err(BackendError::from)?;
         tracing::info!(directory = %directory.display(), "the store was copied");
         Ok(directory)
+    }
+
+    async fn cluster(&self) -> Option<ClusterView> {
+        let Store::Redis(store) = &self.store else { return None };
+        Some(cluster::view(&store.info(), &store.status().await))
     }
 
     fn is_draining(&self) -> bool {

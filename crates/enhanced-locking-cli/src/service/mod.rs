@@ -2,6 +2,7 @@
 //!
 //! Owns the order of starting and stopping them; which store, is `store`'s. Signals and messages are the command's.
 
+mod cluster;
 mod managed;
 mod redis;
 mod store;

@@ -1,5 +1,5 @@
 //! The service on Redis: one server, Sentinels, a cluster; several services on one store; what stops it at the start.
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 
 use enhanced_locking_testkit::redis::{
@@ -249,4 +249,39 @@ fn what_stands_in_the_way_is_told_with_what_to_do() {
     assert!(std::fs::read_to_string(service.log()).unwrap().contains("keeps nothing on disk"));
     let text = refused(&[&address, "redis.buckets=8"]);
     assert!(text.contains("has 1 buckets and 8 were asked for"), "{text}");
+}
+
+/// The body of an answer to a `GET`.
+fn get(service: &Service, path: &str) -> String {
+    let address = service.url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
+#[test]
+fn a_service_tells_how_its_servers_are() {
+    let mut server = server();
+    let service = on(&server);
+    let status: Value = serde_json::from_str(&get(&service, "/api/enhanced-locks/cluster/status")).unwrap();
+    assert_eq!((&status["healthy"], status["nodes"][0]["role"].as_str()), (&true.into(), Some("master")));
+    assert_eq!(status["connection"]["breaker"], "closed");
+    let nodes: Value = serde_json::from_str(&get(&service, "/api/enhanced-locks/cluster/nodes")).unwrap();
+    assert_eq!(nodes["nodes"].as_array().unwrap().len(), 1);
+    let metrics = get(&service, "/metrics");
+    assert!(metrics.contains("\natlantis_redis_connected 1\n") && metrics.ends_with("# EOF\n"), "{metrics}");
+    let health: Value = serde_json::from_str(&get(&service, "/api/enhanced-locks/health/detailed")).unwrap();
+    let parts = health["components"].as_array().unwrap();
+    assert!(parts.iter().any(|part| part["name"] == "redis" && part["score"] == 100.0), "{health}");
+    server.kill();
+    until("the service tells that its server is gone", || {
+        let text = get(&service, "/api/enhanced-locks/cluster/status");
+        let status: Value = serde_json::from_str(&text).unwrap();
+        status["healthy"] == false
+            && status["problems"][0].as_str().is_some_and(|text| text.contains("no connection"))
+    });
 }
