@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "only picks a seed, which is printed; nothing is timed by it")]
-fn fresh_seed() -> u64 {
+pub(crate) fn fresh_seed() -> u64 {
     // Microseconds differ from run to run and stay short enough to type.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -10,8 +10,10 @@ use clap::{Parser, Subcommand};
 use workspace::Workspace;
 
 mod bench;
+mod chaos;
 mod ci;
 mod crash;
+mod differential;
 mod features;
 mod mutants;
 mod process;
@@ -42,6 +44,10 @@ enum Command {
     Features(features::Args),
     /// Kill the service at random moments under load and check that no acknowledged change is lost
     Crash(crash::Args),
+    /// Hold the Redis store against the reference with many random scripts, seed after seed
+    Differential(differential::Args),
+    /// Kill, stop, cut off and move Redis servers under load, and check what the clients saw
+    Chaos(chaos::Args),
     /// Plant known bugs one by one and check that the tests catch each of them
     Mutants(mutants::Args),
     /// Run the criterion benches
@@ -69,6 +75,8 @@ fn run(command: Command) -> ui::Result<()> {
         Command::Tidy => tidy::run(&workspace).map(drop),
         Command::Features(args) => features::run(&workspace, &args),
         Command::Crash(args) => crash::run(&workspace, &args),
+        Command::Differential(args) => differential::run(&workspace, &args),
+        Command::Chaos(args) => chaos::run(&workspace, &args),
         Command::Mutants(args) => mutants::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Release(args) => release::run(&workspace, &args),

@@ -4,6 +4,7 @@
 //! one rule of the design, with the tests that must fail because of it. The change is made in a copy of the
 //! tree under `target/mutants`, never in the tree itself. The table, and how to add to it, is in `table`.
 
+mod redis;
 mod table;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use xshell::{Shell, cmd};
 
+use self::redis::REDIS;
 use self::table::{MUTANTS, Mutant};
 use crate::process::{Ended, limited};
 use crate::ui::{Context as _, Failure, Result, human, now, red, yellow};
@@ -19,7 +21,7 @@ use crate::workspace::{BINARY, BINARY_ENV, CLI, Workspace};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only the mutant of this name
+    /// Only the mutant of this name, or those whose names begin with it: `redis-`
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }
@@ -39,7 +41,7 @@ enum Verdict {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let chosen = choose(MUTANTS, args.only.as_deref())?;
+    let chosen = choose(&all(), args.only.as_deref())?;
     if chosen.is_empty() {
         println!(
             "{} the table of mutants in xtask/src/mutants.rs is empty: nothing to check",
@@ -91,9 +93,17 @@ impl Verdict {
     }
 }
 
+/// All tables, one after the other.
+fn all() -> Vec<Mutant> {
+    [MUTANTS, REDIS].concat()
+}
+
 fn choose(table: &[Mutant], only: Option<&str>) -> Result<Vec<Mutant>> {
     let Some(name) = only else { return Ok(table.to_vec()) };
-    let chosen: Vec<Mutant> = table.iter().copied().filter(|m| m.name == name).collect();
+    let mut chosen: Vec<Mutant> = table.iter().copied().filter(|m| m.name == name).collect();
+    if chosen.is_empty() {
+        chosen = table.iter().copied().filter(|m| m.name.starts_with(name)).collect();
+    }
     if chosen.is_empty() {
         let known: Vec<&str> = table.iter().map(|m| m.name).collect();
         return Err(Failure::new(format!("no mutant is called {name}; there are: {}", known.join(", "))));
@@ -278,6 +288,7 @@ mod tests {
     #[test]
     fn one_mutant_can_be_chosen_by_name() {
         assert_eq!(choose(&[DEMO], Some(DEMO.name)).unwrap(), [DEMO]);
+        assert_eq!(choose(&[DEMO], Some("drop-")).unwrap(), [DEMO]);
         assert!(choose(&[DEMO], Some("other")).unwrap_err().to_string().contains(DEMO.name));
     }
 
@@ -285,7 +296,7 @@ mod tests {
     fn every_entry_of_the_table_fits_the_code() {
         let workspace = Workspace::load().unwrap();
         let mut names = BTreeSet::new();
-        for mutant in MUTANTS {
+        for mutant in &all() {
             assert!(names.insert(mutant.name), "{} is listed twice", mutant.name);
             let text = workspace.text(mutant.file).unwrap().unwrap();
             apply(mutant, &text).unwrap();

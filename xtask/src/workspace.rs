@@ -114,6 +114,8 @@ impl Package {
     }
 }
 
+/// The package of the Redis store.
+pub(crate) const REDIS: &str = "enhanced-locking-redis";
 /// The package that builds the command.
 pub(crate) const CLI: &str = "enhanced-locking-cli";
 /// The package of the end-to-end tests.
