@@ -25,9 +25,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to watch the servers that a dispatch sends to.
-    pub(crate) fn start(dispatch: &Dispatch) -> Self {
+    /// Begins to watch the servers that a dispatch sends to. Has seen them once when this returns: what comes
+    /// afterwards is compared with that.
+    pub(crate) async fn start(dispatch: &Dispatch) -> Self {
         let promotions = Arc::new(Mutex::new(Promotions::default()));
+        ask(dispatch, &promotions).await;
         let task = tokio::spawn(watch(dispatch.clone(), Arc::clone(&promotions))).abort_handle();
         Self { promotions, task }
     }
@@ -66,12 +68,12 @@ impl Drop for Monitor {
 async fn watch(dispatch: Dispatch, promotions: Arc<Mutex<Promotions>>) {
     let mut connections = dispatch.driver().connections();
     loop {
-        ask(&dispatch, &promotions).await;
         match tokio::time::timeout(PERIOD, connections.changed()).await {
             Ok(Ok(())) => dispatch.hurry(),
             Ok(Err(_)) => return,
             Err(_) => {}
         }
+        ask(&dispatch, &promotions).await;
     }
 }
 

@@ -68,7 +68,7 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
             (0..usize::from(buckets)).map(|bucket| dispatch.call(bucket, Operation::replication(true)));
         try_join_all(marks).await?;
     }
-    let monitor = Monitor::start(&dispatch);
+    let monitor = Monitor::start(&dispatch).await;
     Ok(Arc::new(RedisBackend {
         dispatch,
         monitor,

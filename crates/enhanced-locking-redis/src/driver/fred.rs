@@ -25,6 +25,9 @@ use crate::script::Code;
 use crate::wire::Operation;
 use crate::{OpenError, RedisConfig, startup};
 
+/// How long a server may take to tell its figures.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What was heard.
 type Message = (Option<String>, Vec<u8>);
 
@@ -247,11 +250,16 @@ where
     C: ClientLike + ServerInterface,
 {
     connected?;
-    let asked = Instant::now();
-    client.ping::<Value>(None).await.map_err(|error| failure(&error, true))?;
-    let latency = asked.elapsed();
-    let info: String = client.info(None).await.map_err(|error| failure(&error, true))?;
-    Ok((latency, info))
+    let asking = async {
+        let asked = Instant::now();
+        client.ping::<Value>(None).await.map_err(|error| failure(&error, true))?;
+        let latency = asked.elapsed();
+        let info: String = client.info(None).await.map_err(|error| failure(&error, true))?;
+        Ok((latency, info))
+    };
+    // Whoever looks at figures wants to see soon which server does not answer.
+    let late = |_| Failure::Lost("it took longer than a look may take".to_owned());
+    tokio::time::timeout(LOOK, asking).await.map_err(late)?
 }
 
 impl std::fmt::Debug for Fred {
