@@ -9,13 +9,19 @@ use enhanced_locking_embedded::{EmbeddedConfig, open};
 use enhanced_locking_foundation::LockBackend;
 use enhanced_locking_manager::{LockManager, ManagerConfig};
 use enhanced_locking_server::{Server, ServerConfig};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 /// A service on the embedded store, in this process, spoken to over TCP.
 #[derive(Debug)]
 pub struct Service {
-    url: String,
+    address: SocketAddr,
     task: JoinHandle<()>,
     _directory: tempfile::TempDir,
 }
@@ -29,40 +35,54 @@ impl Service {
         let config =
             ServerConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..ServerConfig::default() };
         let server = Server::bind(config, manager.backend()).await.expect("a free port");
-        let url = format!("http://{}", server.local_addr());
+        let address = server.local_addr();
         let task = tokio::spawn(async move {
             server.run(std::future::pending()).await;
             drop(manager);
         });
-        Self { url, task, _directory: directory }
+        Self { address, task, _directory: directory }
     }
 
     /// The service as a backend.
     #[must_use]
     pub fn remote(&self) -> Arc<dyn LockBackend> {
-        Arc::new(RemoteBackend::new(&RemoteConfig::new(&self.url)).expect("a client"))
+        Arc::new(
+            RemoteBackend::new(&RemoteConfig::new(format!("http://{}", self.address))).expect("a client"),
+        )
     }
 
-    /// `callers` tasks each ask `GET /healthz` so many times: the floor of any call.
+    /// `callers` tasks each ask `GET /healthz` so many times, on a connection each: the floor of any call.
+    ///
+    /// By the same library as the client of the service, with nothing around it.
     pub async fn healthz(&self, callers: usize, calls: usize) -> Duration {
-        let client = reqwest::Client::new();
-        let url = format!("{}/healthz", self.url);
         let mut tasks = JoinSet::new();
         let start = Instant::now();
         for _ in 0..callers {
-            let (client, url) = (client.clone(), url.clone());
-            tasks.spawn(async move {
-                for _ in 0..calls {
-                    let answer = client.get(&url).send().await.expect("the service answers");
-                    answer.bytes().await.expect("a whole answer");
-                }
-            });
+            tasks.spawn(healthz(self.address, calls));
         }
         while let Some(done) = tasks.join_next().await {
             done.expect("a caller does not fail");
         }
         start.elapsed()
     }
+}
+
+async fn healthz(address: SocketAddr, calls: usize) {
+    let stream = TcpStream::connect(address).await.expect("the service listens");
+    stream.set_nodelay(true).expect("an option every system has");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let asking = async move {
+        for _ in 0..calls {
+            let request = Request::get("/healthz").header("host", "localhost").body(Empty::<Bytes>::new());
+            let request = request.expect("a request");
+            sender.ready().await.expect("an open connection");
+            let answer = sender.send_request(request).await.expect("the service answers");
+            answer.into_body().collect().await.expect("a whole answer");
+        }
+    };
+    // The connection ends when its sender is dropped.
+    let (connection, ()) = tokio::join!(connection, asking);
+    connection.expect("a connection that is closed in order");
 }
 
 impl Drop for Service {

@@ -11,7 +11,8 @@ use enhanced_locking_foundation::{
     LockBackend, OwnerId, ReleaseError, RequestId, RequestState, ResourceKey, Ticket,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 /// A service that takes every request in whole and answers with these bytes, then hangs up. `None`: it stays silent.
 async fn service(answer: Option<String>) -> RemoteBackend {
@@ -158,4 +159,49 @@ async fn renewals_that_lack_an_answer_are_not_taken_for_lost() {
     let service = service(http("200 OK", "application/json", r#"{"results": []}"#)).await;
     let renewal = enhanced_locking_foundation::Renewal { grant: grant(), lease: None };
     assert_eq!(service.renew(vec![renewal]).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
+}
+
+/// A service that answers so many pings on each connection, hangs up, and tells so.
+async fn patient(pings: usize) -> (RemoteBackend, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let (closed, over) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for _ in 0..pings {
+                let mut request = Vec::new();
+                while !whole(&request) {
+                    assert!(stream.read_buf(&mut request).await.unwrap() > 0, "hung up after {pings} pings");
+                }
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            }
+            drop(stream);
+            closed.send(()).unwrap();
+        }
+    });
+    (RemoteBackend::new(&RemoteConfig::new(server)).unwrap(), over)
+}
+
+#[tokio::test]
+async fn calls_one_after_the_other_share_a_connection() {
+    let (service, mut over) = patient(20).await;
+    for _ in 0..20 {
+        service.ping().await.unwrap();
+    }
+    over.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_rested_costs_no_call() {
+    let (service, mut over) = patient(1).await;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..4 {
+        service.ping().await.unwrap();
+        over.recv().await.unwrap();
+        // The system tells of both in one go: with this connection, the end of the other has been heard.
+        let (there, here) =
+            tokio::join!(TcpStream::connect(elsewhere.local_addr().unwrap()), elsewhere.accept());
+        drop((there.unwrap(), here.unwrap()));
+    }
 }

@@ -11,7 +11,7 @@ use enhanced_locking_foundation::{
     ReleaseOutcome, Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Stats,
     SweepOutcome, Ticket, Timestamp, TransferError, Transferee, WaitEdge,
 };
-use reqwest::Method;
+use hyper::Method;
 use tokio::time::Instant;
 
 use super::transport::{Call, CallError, Transport};
@@ -89,7 +89,7 @@ impl RemoteBackend {
         self.transport.send::<(), _>(call, None).await.map_err(CallError::into_backend)
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, call: Call<'_>) -> Result<T, BackendError> {
+    async fn read<T: serde::de::DeserializeOwned>(&self, call: Call) -> Result<T, BackendError> {
         self.transport.call(call).await.map_err(CallError::into_backend)
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
+use url::Url;
 
 use crate::api::BASE_PATH;
 

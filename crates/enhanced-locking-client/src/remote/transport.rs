@@ -1,17 +1,24 @@
 //! One call over HTTP and what its failure means. Owns deadlines and the three-valued outcome: an answer came,
 //! nothing was sent, or nobody knows (`BackendErrorKind::Indeterminate`).
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use enhanced_locking_foundation::{BackendError, BackendErrorKind};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Client, Method, StatusCode, Url};
+use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+use hyper::http::response::Parts;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::address::{Address, Target};
+use super::connection::{Connection, Connections, Lost, Sent};
 use super::{ConnectError, RemoteConfig};
 use crate::api::Problem;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The longest time a call may wait, so that deadlines stay within what timers can count.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -37,39 +44,32 @@ impl CallError {
 
 /// A call under construction.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct Call {
     method: Method,
-    path: Vec<&'a str>,
-    query: Vec<(&'static str, String)>,
+    target: Target,
     wait: Duration,
     changes: bool,
 }
 
-impl<'a> Call<'a> {
+impl Call {
     /// A call that only looks.
-    pub(super) fn read(path: &[&'a str]) -> Self {
-        Self {
-            method: Method::GET,
-            path: path.to_vec(),
-            query: Vec::new(),
-            wait: Duration::ZERO,
-            changes: false,
-        }
+    pub(super) fn read(path: &[&str]) -> Self {
+        Self { method: Method::GET, target: Target::new(path), wait: Duration::ZERO, changes: false }
     }
 
     /// A call that changes something.
-    pub(super) fn change(method: Method, path: &[&'a str]) -> Self {
+    pub(super) fn change(method: Method, path: &[&str]) -> Self {
         Self { method, changes: true, ..Self::read(path) }
     }
 
     /// Adds a parameter.
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.query.push((name, value.to_string()));
+    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.target.ask(name, value);
         self
     }
 
     /// Adds a parameter, if there is a value.
-    pub(super) fn maybe(self, name: &'static str, value: Option<impl ToString>) -> Self {
+    pub(super) fn maybe(self, name: &'static str, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,
@@ -89,35 +89,29 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The connection to one service.
+/// How far a call has come: what its failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing was sent.
+    Connecting,
+    /// The service may have it.
+    Sent,
+}
+
+/// The way to one service.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client,
-    base: Url,
+    address: Address,
+    connections: Connections,
     config: RemoteConfig,
     closed: AtomicBool,
 }
 
 impl Transport {
     pub(super) fn new(config: &RemoteConfig) -> Result<Self, ConnectError> {
-        let base = config.base()?;
-        let mut headers = reqwest::header::HeaderMap::new();
-        if let Some(value) = config.authorization()? {
-            headers.insert(AUTHORIZATION, value);
-        }
-        let mut builder = Client::builder()
-            .connect_timeout(config.connect())
-            .default_headers(headers)
-            .tcp_nodelay(true)
-            // A redirect would turn a change into a reading call.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("enhanced-locking/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&base) {
-            // Build machines have a proxy in their environment; it cannot reach a service on this machine.
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| ConnectError::Client(error.into()))?;
-        Ok(Self { client, base, config: config.clone(), closed: AtomicBool::new(false) })
+        let address = Address::new(config)?;
+        let connections = Connections::new(address.dial().clone(), config.connect());
+        Ok(Self { address, connections, config: config.clone(), closed: AtomicBool::new(false) })
     }
 
     pub(super) fn server(&self) -> &str {
@@ -129,85 +123,92 @@ impl Transport {
     }
 
     /// Makes a call without a body.
-    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, CallError> {
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, CallError> {
         self.send::<(), T>(call, None).await
     }
 
     /// Makes a call with a body.
     pub(super) async fn send<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
-        call: Call<'_>,
+        call: Call,
         body: Option<&B>,
     ) -> Result<T, CallError> {
         let changes = call.changes;
-        self.exchange(&call, body).await?.read(self, changes)
-    }
-
-    /// Sends the call and takes in the whole answer.
-    async fn exchange<B: Serialize + Sync>(
-        &self,
-        call: &Call<'_>,
-        body: Option<&B>,
-    ) -> Result<Answer, CallError> {
-        if self.closed.load(Ordering::Acquire) {
-            let error = BackendError::new(BackendErrorKind::Closed, "this client was closed");
-            return Err(CallError::Failed(error));
-        }
-        let mut request = self
-            .client
-            .request(call.method.clone(), self.address(call)?)
-            .query(&call.query)
-            .timeout(call.wait + self.config.answer());
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.map_err(|error| self.no_answer(error, call.changes))?;
-        let status = answer.status();
-        let ours =
-            answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
-                kind.starts_with("application/json") || kind.starts_with(Problem::MEDIA_TYPE)
-            });
-        let body = answer.bytes().await.map_err(|error| self.no_answer(error, call.changes))?;
-        Ok(Answer { status, ours, body: body.to_vec() })
+        self.exchange(call, body).await?.read(self, changes)
     }
 
     /// Makes a reading call whose answer has the same shape whatever its status says.
-    pub(super) async fn any_status<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, CallError> {
-        let answer = self.exchange::<()>(&call, None).await?;
+    pub(super) async fn any_status<T: DeserializeOwned>(&self, call: Call) -> Result<T, CallError> {
+        let answer = self.exchange::<()>(call, None).await?;
         match serde_json::from_slice(&answer.body) {
             Ok(value) if answer.ours => Ok(value),
             _ => answer.read(self, false),
         }
     }
 
-    fn address(&self, call: &Call<'_>) -> Result<Url, CallError> {
-        let invalid = |message| CallError::Failed(BackendError::new(BackendErrorKind::Invalid, message));
-        let mut url = self.base.clone();
-        match url.path_segments_mut() {
-            Ok(mut segments) => segments.extend(&call.path),
-            Err(()) => return Err(invalid("the address of the service cannot have a path")),
+    /// Sends the call and takes in the whole answer.
+    async fn exchange<B: Serialize + Sync>(&self, call: Call, body: Option<&B>) -> Result<Answer, CallError> {
+        if self.closed.load(Ordering::Acquire) {
+            let error = BackendError::new(BackendErrorKind::Closed, "this client was closed");
+            return Err(CallError::Failed(error));
+        }
+        let Call { method, target, wait, changes } = call;
+        let body = body.map(serde_json::to_vec).transpose().map_err(unsendable)?;
+        let request = self.address.request(method, &target, body).map_err(unsendable)?;
+        let mut phase = Phase::Connecting;
+        let talk = self.talk(request, &mut phase);
+        let answer = match tokio::time::timeout(wait + self.config.answer(), talk).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(elapsed.into()),
         };
-        Ok(url)
+        answer.map_err(|error| self.no_answer(phase, changes, error))
+    }
+
+    /// Sends the request on a connection that is there, or else on a new one.
+    async fn talk(&self, mut request: Sent, phase: &mut Phase) -> Result<Answer, BoxError> {
+        loop {
+            *phase = Phase::Connecting;
+            let (mut connection, used) = match self.connections.take().await {
+                Some(connection) => (connection, true),
+                None => (self.connect().await?, false),
+            };
+            *phase = Phase::Sent;
+            match connection.exchange(request).await {
+                Ok((parts, body)) => {
+                    self.connections.keep(connection);
+                    return Ok(Answer::new(&parts, body));
+                }
+                // The other end had closed it meanwhile.
+                Err(Lost::Unsent(again, _)) if used => request = *again,
+                Err(Lost::Unsent(_, error)) => {
+                    *phase = Phase::Connecting;
+                    return Err(error.into());
+                }
+                Err(Lost::Unanswered(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, BoxError> {
+        tokio::time::timeout(self.config.connect(), self.connections.open()).await?
     }
 
     /// No answer: nothing was sent, or nobody knows.
-    fn no_answer(&self, error: reqwest::Error, changes: bool) -> CallError {
+    fn no_answer(&self, phase: Phase, changes: bool, error: BoxError) -> CallError {
         let server = self.server();
-        let (kind, message) = if error.is_builder() {
-            (BackendErrorKind::Invalid, "the request cannot be sent".to_owned())
-        } else if error.is_connect() {
-            let how = if error.is_timeout() { "does not answer" } else { "cannot be reached" };
+        let late = is_timeout(&*error);
+        let (kind, message) = if phase == Phase::Connecting {
+            let how = if late { "does not answer" } else { "cannot be reached" };
             let message = format!(
                 "the service at {server} {how}; start one with `enhanced-locks serve`, or name another with `--server`"
             );
             (BackendErrorKind::Unavailable, message)
         } else {
-            let what = if error.is_timeout() { "did not answer in time" } else { "broke off the connection" };
+            let what = if late { "did not answer in time" } else { "broke off the connection" };
             let kind = if changes { BackendErrorKind::Indeterminate } else { BackendErrorKind::Unavailable };
             (kind, format!("the service at {server} {what}"))
         };
-        // The address is in the message already, and could have a secret in its query.
-        CallError::Failed(BackendError::new(kind, message).with_source(error.without_url()))
+        CallError::Failed(BackendError::new(kind, message).with_source(error))
     }
 
     /// An answer that no Enhanced Locking service gives.
@@ -250,10 +251,18 @@ struct Answer {
     status: StatusCode,
     /// Whether it has the media type of an answer of ours.
     ours: bool,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Answer {
+    fn new(parts: &Parts, body: Bytes) -> Self {
+        let ours = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
+            let kind = kind.as_bytes();
+            kind.starts_with(b"application/json") || kind.starts_with(Problem::MEDIA_TYPE.as_bytes())
+        });
+        Self { status: parts.status, ours, body }
+    }
+
     fn read<T: DeserializeOwned>(self, transport: &Transport, changes: bool) -> Result<T, CallError> {
         if self.status.is_success() {
             let body: &[u8] = if self.body.is_empty() { b"null" } else { &self.body };
@@ -270,9 +279,17 @@ impl Answer {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+fn unsendable(error: impl Into<BoxError>) -> CallError {
+    let error = BackendError::new(BackendErrorKind::Invalid, "the request cannot be sent").with_source(error);
+    CallError::Failed(error)
+}
+
+/// Whether time ran out, here or in the system.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.is::<tokio::time::error::Elapsed>()
+            || error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
     })
 }
