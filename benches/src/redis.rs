@@ -7,6 +7,7 @@ pub mod recovery;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use enhanced_locking_redis::{RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::redis::{RedisServer, ServerOptions};
@@ -63,6 +64,15 @@ impl Redis {
         line.and_then(|line| line.strip_prefix("calls=")?.split(',').next()?.parse().ok()).unwrap_or(0)
     }
 
+    /// CPU time the server has used, and this process has: what a slow or busy machine does not change much.
+    #[must_use]
+    pub fn cpu(&self) -> (Duration, Duration) {
+        let cpu = self.server.info("cpu").expect("the server answers");
+        let seconds = |field: &str| cpu.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        let server = seconds("used_cpu_user") + seconds("used_cpu_sys");
+        (Duration::from_secs_f64(server), own_cpu())
+    }
+
     /// Clients that are blocked, as by `BLPOP`.
     fn blocked_clients(&self) -> usize {
         let clients = self.server.info("clients").expect("the server answers");
@@ -73,4 +83,14 @@ impl Redis {
         let address = self.server.address();
         (address.ip().to_string(), address.port())
     }
+}
+
+/// In steps of 10 ms; nothing where the system does not tell.
+fn own_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may have spaces: user and system time in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    Duration::from_millis(
+        10 * fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>(),
+    )
 }

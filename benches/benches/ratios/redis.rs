@@ -1,6 +1,7 @@
 //! The rows about Redis: every one beside its floor in neighbouring rounds, which of them comes first taking turns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use enhanced_locking_benches::pairs;
 use enhanced_locking_benches::redis::floor::Floor;
@@ -55,15 +56,16 @@ async fn uncontended(redis: &Redis, rounds: usize) {
         pairs::run(Arc::clone(&backend), callers, each / 10).await;
         floor.run(callers, each / 10).await;
         let before = store.status().await;
+        let (mut our_cpu, mut floor_cpu) = (Cpu::default(), Cpu::default());
         for round in 0..rounds {
-            let mine = || pairs::run(Arc::clone(&backend), callers, each);
-            let (mine, bare) = if round % 2 == 0 {
-                let mine = mine().await;
-                (mine, floor.run(callers, each).await)
-            } else {
-                let bare = floor.run(callers, each).await;
-                (mine().await, bare)
-            };
+            let mut mine = Duration::ZERO;
+            if round % 2 == 0 {
+                mine = our_cpu.of(redis, pairs::run(Arc::clone(&backend), callers, each)).await;
+            }
+            let bare = floor_cpu.of(redis, floor.run(callers, each)).await;
+            if round % 2 == 1 {
+                mine = our_cpu.of(redis, pairs::run(Arc::clone(&backend), callers, each)).await;
+            }
             let (mine, bare) = (rate(measured, mine), rate(measured, bare));
             ours.push(mine);
             theirs.push(bare);
@@ -82,7 +84,40 @@ async fn uncontended(redis: &Redis, rounds: usize) {
                 ours / STRONGEST_PEER
             );
         }
+        let per_pair = |time: Duration| time.as_secs_f64() * 1e6 / (rounds * measured) as f64;
+        let (ours, theirs) = (our_cpu.per(&per_pair), floor_cpu.per(&per_pair));
+        println!(
+            "| redis: CPU per pair, {callers} callers: server, client | {:.1} µs, {:.1} µs | {:.1} µs, {:.1} µs | {:.2} |",
+            ours.0,
+            ours.1,
+            theirs.0,
+            theirs.1,
+            (ours.0 + ours.1) / (theirs.0 + theirs.1)
+        );
         store.close().await.expect("the store closes");
+    }
+}
+
+/// CPU time of the server and of this process.
+#[derive(Default)]
+struct Cpu {
+    server: Duration,
+    client: Duration,
+}
+
+impl Cpu {
+    /// Adds what a piece of work uses.
+    async fn of<T>(&mut self, redis: &Redis, work: impl Future<Output = T>) -> T {
+        let before = redis.cpu();
+        let done = work.await;
+        let after = redis.cpu();
+        self.server += after.0.saturating_sub(before.0);
+        self.client += after.1.saturating_sub(before.1);
+        done
+    }
+
+    fn per(&self, each: &impl Fn(Duration) -> f64) -> (f64, f64) {
+        (each(self.server), each(self.client))
     }
 }
 

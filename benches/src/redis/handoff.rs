@@ -87,8 +87,8 @@ pub async fn floor(redis: &Redis, waiters: usize, hand_offs: usize) -> Histogram
         clients.extend(join_all((0..more).map(|_| floor::connect(redis))).await);
     }
     let (told, mut next) = unbounded_channel();
-    for waiter in 1..=waiters {
-        pop(waiter, &clients[waiter], &told);
+    for (waiter, client) in clients.iter().enumerate().skip(1) {
+        pop(waiter, client, &told);
         if waiter % AT_ONCE == 0 || waiter == waiters {
             until_blocked(redis, waiter).await;
         }
@@ -104,12 +104,16 @@ pub async fn floor(redis: &Redis, waiters: usize, hand_offs: usize) -> Histogram
         pop(holder, &clients[holder], &told);
         holder = who;
     }
-    clients.push(pusher);
-    // Those who still wait are not waited for.
-    for client in &clients {
-        let _ = client.quit().await;
+    // Everybody who still waits gets one, so that no connection is left waiting: a farewell behind it would wait, too.
+    until_blocked(redis, waiters).await;
+    for _ in 0..waiters {
+        call(&pusher, "LPUSH", false, &[LIST, "x"]).await;
     }
     until_blocked(redis, 0).await;
+    clients.push(pusher);
+    for client in &clients {
+        client.quit().await.expect("the connection closes");
+    }
     latencies
 }
 
