@@ -283,6 +283,10 @@ fn failure(error: &Error, sent: bool) -> Failure {
     let refused = code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
     let of_client =
         matches!(error.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing);
+    if *error.kind() == ErrorKind::Routing && text.contains("redirections") {
+        // A server is there and answers: the slot is somewhere else, or on its way there.
+        return Failure::Refused("TRYAGAIN the slot is being moved to another server".to_owned());
+    }
     if *error.kind() == ErrorKind::Routing {
         // It was sent on so often that the library gave up, or never left: nobody carried it out.
         return Failure::NotSent(error.to_string());

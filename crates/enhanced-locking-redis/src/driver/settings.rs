@@ -47,6 +47,10 @@ pub(super) fn builder(config: &RedisConfig) -> Result<Builder, OpenError> {
         connection.internal_command_timeout = command;
         // The library would send a script again whose answer was lost: it would run twice.
         connection.max_command_attempts = 1;
+        // With one attempt it loses itself when a slot that is being moved has it ask elsewhere: nothing on the connection
+        // is answered any more. What is refused for its place was not carried out; the store asks again, when the
+        // library knows the new places.
+        connection.max_redirections = 0;
         connection.reconnect_on_auth_error = true;
         connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         connection.unresponsive =
