@@ -16,9 +16,14 @@ use enhanced_locking_testkit::redis::{
     ClusterGroup, ClusterOptions, RedisServer, SentinelGroup, SentinelOptions, ServerOptions, TlsServer,
 };
 
-/// The rights that `docs/03-redis-backend.md` names, for the namespace `enhanced-locks`.
-const RIGHTS: &str = "~{enhanced-locks* &{enhanced-locks* +@read +@write +@scripting +@pubsub +@connection \
-                      +info +time +wait +role +cluster|slots +cluster|info +config|get";
+/// The rights that the documentation names, for the namespace `enhanced-locks`.
+fn rights() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/03-redis-backend.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rights) = page.split_once("ACL SETUSER enhanced-locks on >PASSWORD ").unwrap();
+    let (rights, _) = rights.split_once("```").unwrap();
+    rights.split_whitespace().collect::<Vec<_>>().join(" ")
+}
 
 fn at(address: SocketAddr) -> RedisConfig {
     RedisConfig::new(Servers::single(address.ip().to_string(), address.port()))
@@ -149,7 +154,7 @@ async fn a_password_file_is_read_again_for_every_new_connection() {
 
 #[tokio::test]
 async fn the_rights_that_the_documentation_names_are_enough() {
-    let options = ServerOptions::default().user("locks", "secret", RIGHTS);
+    let options = ServerOptions::default().user("locks", "secret", &rights());
     let server = RedisServer::start(&options).unwrap();
     let mut config = at(server.address());
     config.username = Some("locks".to_owned());
@@ -164,7 +169,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
 
 #[tokio::test]
 async fn a_missing_right_is_named_before_anything_is_done() {
-    let options = ServerOptions::default().user("locks", "secret", RIGHTS);
+    let options = ServerOptions::default().user("locks", "secret", &rights());
     let server = RedisServer::start(&options).unwrap();
     let mut config = at(server.address());
     config.username = Some("locks".to_owned());
@@ -178,8 +183,9 @@ async fn a_missing_right_is_named_before_anything_is_done() {
         ("-subscribe", "to subscribe to the channels"),
     ] {
         server.call(["ACL", "SETUSER", "locks", "reset"]).unwrap();
+        let allowed = rights();
         let mut rules: Vec<&str> = vec!["ACL", "SETUSER", "locks", "on", ">secret"];
-        rules.extend(RIGHTS.split_whitespace());
+        rules.extend(allowed.split_whitespace());
         rules.push(rule);
         server.call(rules).unwrap();
         config.password = Some("secret".to_owned());
@@ -216,7 +222,7 @@ async fn a_server_that_deletes_locks_is_refused_and_one_that_forgets_them_is_tol
 #[tokio::test]
 async fn where_config_is_forbidden_the_policy_is_still_found() {
     let options = ServerOptions::default()
-        .user("locks", "secret", &format!("{RIGHTS} -config"))
+        .user("locks", "secret", &format!("{} -config", rights()))
         .config("maxmemory-policy volatile-lru");
     let server = RedisServer::start(&options).unwrap();
     let mut config = at(server.address());

@@ -8,6 +8,7 @@
 //! | (none) | values, errors, events, the backend port | everything at the root |
 //! | `memory` | the store in memory, the pure lock table | `core` |
 //! | `embedded` | the durable embedded store | `embedded` |
+//! | `redis` | the store in Redis: one server, Sentinel, Cluster | `redis` |
 //! | `client` | a running service as a backend | `client` |
 //! | `manager`, `metrics` | guards, waiting, renewals, health; figures | `manager` |
 //! | `priority-queue` | ranks and credits | `queue` |
@@ -47,3 +48,5 @@ pub use enhanced_locking_foundation::*;
 pub use enhanced_locking_manager as manager;
 #[cfg(feature = "priority-queue")]
 pub use enhanced_locking_queue as queue;
+#[cfg(feature = "redis")]
+pub use enhanced_locking_redis as redis;

@@ -1,9 +1,12 @@
 //! `backup` and `check`: copies of a store that serves, and whether files are sound.
 
-use crate::common::{Service, bare};
+use crate::common::{Service, bare, on_redis};
 
 #[test]
 fn a_store_is_copied_while_it_serves_and_the_copy_is_a_store() {
+    if on_redis() {
+        return eprintln!("only with files");
+    }
     let mut service = Service::start();
     service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
     let done = service.run(&["backup"]).expect_code(0);
@@ -37,6 +40,9 @@ fn a_store_is_copied_while_it_serves_and_the_copy_is_a_store() {
 
 #[test]
 fn a_damaged_store_is_reported_with_what_to_do() {
+    if on_redis() {
+        return eprintln!("only with files");
+    }
     let mut service = Service::start();
     service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
     service.kill();

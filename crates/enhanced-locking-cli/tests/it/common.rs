@@ -3,12 +3,22 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use enhanced_locking_testkit::redis::{RedisServer, ServerOptions};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says `redis` to run the tests on Redis instead of on files.
+const STORE_ENV: &str = "ENHANCED_LOCKS_TEST_STORE";
+
+/// Whether the tests run on Redis; those about files have nothing to test then.
+pub(crate) fn on_redis() -> bool {
+    std::env::var_os(STORE_ENV).is_some_and(|store| store == "redis")
+}
 
 /// The program under test.
 pub(crate) fn program() -> PathBuf {
@@ -55,7 +65,12 @@ impl Service {
             .arg(format!("{}; exec \"$0\" \"$@\"", if self.before.is_empty() { ":" } else { self.before }));
         command.arg(program());
         command.args(["serve", "--listen", listen, "--data-dir"]).arg(self.directory.path().join("data"));
-        command.arg("--ready-file").arg(&ready).args(&self.arguments);
+        command.arg("--ready-file").arg(&ready);
+        // What a test says itself wins, so it comes last.
+        if on_redis() && !self.chooses_its_store() {
+            command.args(self.redis());
+        }
+        command.args(&self.arguments);
         command.current_dir(&self.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut child = command.spawn().unwrap();
         until("the service is ready", || {
@@ -65,6 +80,27 @@ impl Service {
         });
         self.url = std::fs::read_to_string(ready).unwrap().trim().to_owned();
         self.child = Some(child);
+    }
+
+    fn chooses_its_store(&self) -> bool {
+        self.arguments.iter().any(|argument| {
+            argument.starts_with("backend=") || argument == "--backend" || argument == "--config"
+        })
+    }
+
+    /// A namespace of its own on one server for all of them.
+    fn redis(&self) -> Vec<String> {
+        static SERVER: OnceLock<RedisServer> = OnceLock::new();
+        let options = ServerOptions::default().append_only();
+        let server = SERVER.get_or_init(|| RedisServer::start(&options).unwrap());
+        let namespace: String =
+            self.directory.path().file_name().unwrap().to_str().unwrap().trim_matches('.').to_owned();
+        let settings = [
+            "backend=redis".to_owned(),
+            format!("redis.addresses=unix:{}", server.socket().display()),
+            format!("redis.namespace={namespace}"),
+        ];
+        settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]).collect()
     }
 
     pub(crate) fn ready_file(&self) -> PathBuf {

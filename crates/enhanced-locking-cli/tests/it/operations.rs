@@ -2,7 +2,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::common::{Service, until};
+use crate::common::{Service, on_redis, until};
 
 #[test]
 fn a_lock_stays_until_it_is_unlocked_by_its_owner() {
@@ -187,6 +187,9 @@ fn watching_filters_and_stops_after_a_count() {
 
 #[test]
 fn health_is_shown_with_its_parts() {
+    if on_redis() {
+        return eprintln!("only with files");
+    }
     let service = Service::start();
     let done = service.run(&["health"]).expect_code(0);
     assert!(done.out.starts_with("healthy  score 100 of 100"), "{}", done.out);
