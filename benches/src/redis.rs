@@ -30,15 +30,17 @@ impl Redis {
 
     /// An empty store of its own, over TCP, with the defaults: one bucket, one connection for commands.
     pub async fn store(&self) -> Arc<RedisBackend> {
-        self.stores(1).await.remove(0)
+        self.stores(1, None).await.remove(0)
     }
 
-    /// One empty store, opened so many times, as by so many processes.
-    pub async fn stores(&self, count: usize) -> Vec<Arc<RedisBackend>> {
+    /// One empty store, opened so many times, as by so many processes. With a poll period other than the default, if
+    /// what hints do is to be seen without it.
+    pub async fn stores(&self, count: usize, poll_period: Option<Duration>) -> Vec<Arc<RedisBackend>> {
         let namespace = format!("bench-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
         let opened = (0..count).map(|_| async {
             let (host, port) = self.address();
-            let config = RedisConfig::new(Servers::single(host, port)).namespace(&namespace);
+            let mut config = RedisConfig::new(Servers::single(host, port)).namespace(&namespace);
+            config.poll_period = poll_period.unwrap_or(config.poll_period);
             open(config).await.expect("the store opens")
         });
         join_all(opened).await

@@ -24,6 +24,9 @@ use crate::request;
 const STORES: usize = 4;
 /// How long each holds the key: long enough for everybody else to really wait.
 const HOLD: Duration = Duration::from_millis(1);
+/// How often who waits looks although nobody told it to: not within a run, so that whoever looks was woken. Less than the
+/// time after which a silent waiter loses its place.
+const POLL: Duration = Duration::from_secs(20);
 /// How long a waiter may wait before the benchmark is called broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that are made at once.
@@ -45,7 +48,7 @@ pub struct HandOffs {
 /// Hands a key around among `waiters` and a holder. Everybody gets it in the order of joining the line, with a higher
 /// token, or this panics.
 pub async fn run(redis: &Redis, waiters: usize, hand_offs: usize) -> HandOffs {
-    let stores = redis.stores(STORES).await;
+    let stores = redis.stores(STORES, Some(POLL)).await;
     let (told, mut next) = unbounded_channel();
     let ring = Ring { stores, told };
     let AcquireOutcome::Held(mut held) = ring.ask(0).await.1 else { panic!("the key is free") };

@@ -16,7 +16,7 @@ const LEASES_MS: (u64, u64) = (500, 37);
 /// Lets `holders` take a key each from one store and never be heard of again, while a manager on another store waits for
 /// all of them. By the server's clock, in microseconds: from the end of each lease to when its waiter had been told.
 pub async fn run(redis: &Redis, holders: usize) -> Histogram<u64> {
-    let mut stores = redis.stores(2).await;
+    let mut stores = redis.stores(2, None).await;
     let (vanishing, staying) = (stores.remove(0), stores.remove(0));
     let manager = LockManager::start(staying.clone(), ManagerConfig::default());
     let mut waiting = JoinSet::new();
