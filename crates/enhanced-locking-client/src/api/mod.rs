@@ -53,6 +53,7 @@ mod problem;
 mod queue;
 mod refusals;
 mod replies;
+mod tagged;
 mod views;
 
 pub use actions::{

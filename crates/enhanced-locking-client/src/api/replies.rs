@@ -6,13 +6,15 @@ use enhanced_locking_foundation::{
     AcquireOutcome, CancelOutcome, Cleared, LockRecord, NotHeld, Page, ReleaseOutcome, RequestId,
     RequestState, ResourceKey, SweepOutcome, Timestamp,
 };
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::tagged::tagged;
 use super::views::{lock_views, records};
 use super::{FinishedView, LockView, PlaceView, Problem, RequestView};
 
 /// The answer to `POST /locks`: held (200) or in line (202). That others hold it is a [`Problem`] with the holders.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum AcquireReply {
     /// Held now, or held already by the same owner.
@@ -34,7 +36,7 @@ impl From<AcquireReply> for AcquireOutcome {
 }
 
 /// The answer to `GET /requests/{id}`. An unknown request is a [`Problem`] (404).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RequestReply {
     /// It holds the lock.
@@ -86,7 +88,7 @@ impl From<RequestReply> for RequestState {
 }
 
 /// One lock that is held: the answer to `GET /locks/{id}`, renew and transfer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum HeldReply {
     /// It is held.
@@ -109,7 +111,7 @@ impl From<HeldReply> for LockRecord {
 }
 
 /// The answer to `POST /locks/batch`, in the order asked for. A batch that was refused is a [`Problem`] with `blocked`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum BatchReply {
     /// All are held.
@@ -135,7 +137,7 @@ impl BatchReply {
 }
 
 /// The answer to `DELETE /locks/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ReleaseReply {
     /// Released now.
@@ -166,7 +168,7 @@ impl From<ReleaseReply> for ReleaseOutcome {
 }
 
 /// The answer to `DELETE /requests/{id}`. That it holds the lock is a [`Problem`] (409) with the lock as its holder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum CancelReply {
     /// It is out of the line.
@@ -320,6 +322,53 @@ impl From<LocksPage> for Page<LockRecord> {
     }
 }
 
+/// The members of the answers that have one besides their state.
+#[derive(Deserialize)]
+struct Lock {
+    lock: LockView,
+}
+
+#[derive(Deserialize)]
+struct Locks {
+    locks: Vec<LockView>,
+}
+
+#[derive(Deserialize)]
+struct Next {
+    next: Vec<LockView>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    request_id: RequestId,
+}
+
+tagged! {
+    AcquireReply {
+        "held" Held: Lock => |Lock { lock }| Self::Held { lock },
+        "queued" Queued: PlaceView => Self::Queued,
+    }
+    RequestReply {
+        "held" Held: Lock => |Lock { lock }| Self::Held { lock },
+        "queued" Queued: PlaceView => Self::Queued,
+        "finished" Finished: FinishedView => Self::Finished,
+    }
+    HeldReply {
+        "held" Held: Lock => |Lock { lock }| Self::Held { lock },
+    }
+    BatchReply {
+        "held" Held: Locks => |Locks { locks }| Self::Held { locks },
+    }
+    ReleaseReply {
+        "released" Released: Next => |Next { next }| Self::Released { next },
+        "already_released" AlreadyReleased: IgnoredAny => |_| Self::AlreadyReleased,
+    }
+    CancelReply {
+        "cancelled" Cancelled: Id => |Id { request_id }| Self::Cancelled { request_id },
+        "finished" Finished: FinishedView => Self::Finished,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use enhanced_locking_foundation::{EndReason, Ended};
@@ -339,6 +388,10 @@ mod tests {
         ] {
             let json = serde_json::to_value(RequestReply::new(&key, &id, &state).unwrap()).unwrap();
             assert_eq!(json["state"], name);
+            // As text the state comes first, as a value where the alphabet puts it.
+            let text = serde_json::to_string(&RequestReply::new(&key, &id, &state)).unwrap();
+            assert!(text.starts_with("{\"state\":"), "{text}");
+            assert_eq!(RequestState::from(serde_json::from_str::<RequestReply>(&text).unwrap()), state);
             let back: RequestReply = serde_json::from_value(json).unwrap();
             assert_eq!(back.key(), &key);
             assert_eq!(RequestState::from(back), state);

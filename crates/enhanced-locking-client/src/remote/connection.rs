@@ -94,9 +94,10 @@ impl Wire {
 }
 
 impl Connection {
-    async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Self> {
+    async fn open(stream: TokioIo<TcpStream>) -> hyper::Result<Box<Self>> {
         let (sender, inner) = http1::handshake(stream).await?;
-        Ok(Self { sender, wire: Wire { inner, ended: false }, idle_since: Instant::now() })
+        // It is large, and moves between its callers and those that rest.
+        Ok(Box::new(Self { sender, wire: Wire { inner, ended: false }, idle_since: Instant::now() }))
     }
 
     /// Whether it can be used: looks for a goodbye of the other end that came meanwhile.
@@ -134,7 +135,7 @@ pub(super) struct Connections {
     connector: HttpConnector,
     dial: Uri,
     /// The one that was used last is the last.
-    idle: Mutex<VecDeque<Connection>>,
+    idle: Mutex<VecDeque<Box<Connection>>>,
 }
 
 impl Connections {
@@ -155,14 +156,14 @@ impl Connections {
     }
 
     /// Makes a connection.
-    pub(super) async fn open(&self) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn open(&self) -> Result<Box<Connection>, Box<dyn std::error::Error + Send + Sync>> {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
         Ok(Connection::open(connector.call(self.dial.clone()).await?).await?)
     }
 
     /// One that was used before and can be used again.
-    pub(super) async fn take(&self) -> Option<Connection> {
+    pub(super) async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let mut connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
             if connection.idle_since.elapsed() < LONGEST_IDLE && connection.is_usable().await {
@@ -172,12 +173,12 @@ impl Connections {
     }
 
     /// Keeps a connection for its next use, and lets go of those that had none for too long.
-    pub(super) fn keep(&self, mut connection: Connection) {
+    pub(super) fn keep(&self, mut connection: Box<Connection>) {
         if connection.wire.ended {
             return;
         }
         connection.idle_since = Instant::now();
-        let tired = |oldest: &mut Connection| connection.idle_since - oldest.idle_since >= LONGEST_IDLE;
+        let tired = |oldest: &mut Box<Connection>| connection.idle_since - oldest.idle_since >= LONGEST_IDLE;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while idle.front_mut().is_some_and(tired) {
             idle.pop_front();

@@ -189,7 +189,7 @@ impl Transport {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, BoxError> {
+    async fn connect(&self) -> Result<Box<Connection>, BoxError> {
         tokio::time::timeout(self.config.connect(), self.connections.open()).await?
     }
 
