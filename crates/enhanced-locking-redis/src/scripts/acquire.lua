@@ -103,6 +103,10 @@ end
 
 function F.enqueue(id, entry)
   local m = S.m
+  -- Only while grants pause does anybody wait for what nobody holds.
+  if $paused and not F.first_holder(entry[$key]) and not F.first_waiting(entry[$key]) then
+    m[$resources] = m[$resources] + 1
+  end
   m[$last_sequence] = m[$last_sequence] + 1
   entry[$since], entry[$sequence], entry[$node] = now, m[$last_sequence], S.node
   entry[$limit] = entry[$wait] > 0 and now + entry[$wait] or 0
