@@ -5,7 +5,6 @@ use super::table::Mutant;
 
 /// The fast tests, on a server of their own.
 const CONFORMANCE: &[&str] = &["-p", "enhanced-locking-redis", "--test", "conformance"];
-const DIFFERENTIAL: &[&str] = &["-p", "enhanced-locking-redis", "--test", "differential"];
 const STORE: &[&str] = &["-p", "enhanced-locking-redis", "--test", "store"];
 const CLOCK: &[&str] = &["-p", "enhanced-locking-redis", "--test", "clock"];
 
@@ -34,21 +33,21 @@ pub(super) const REDIS: &[Mutant] = &[
         "crates/enhanced-locking-redis/src/scripts/acquire.lua",
         "    F.emit($event_claimed, id, F.packed(id), entry[$token])\n",
         "",
-        DIFFERENTIAL,
+        CONFORMANCE,
     ),
     lua(
         "redis-hand-off-to-the-last",
         "crates/enhanced-locking-redis/src/scripts/handoff.lua",
         "    local id = F.first_waiting(key)\n",
         "    local line = F.line(key, 0, -1)\n    local id = line[#line]\n",
-        DIFFERENTIAL,
+        CONFORMANCE,
     ),
     lua(
         "redis-forget-what-has-ended",
         "crates/enhanced-locking-redis/src/scripts/acquire.lua",
         "local ended = F.ended(id, wanted[$key])",
         "local ended = nil",
-        DIFFERENTIAL,
+        CONFORMANCE,
     ),
     lua(
         "redis-take-one-more-than-the-line-has-room-for",
@@ -76,7 +75,7 @@ pub(super) const REDIS: &[Mutant] = &[
         "crates/enhanced-locking-redis/src/scripts/acquire.lua",
         "  if #blocked > 0 then\n",
         "  if #blocked == #ids then\n",
-        DIFFERENTIAL,
+        CONFORMANCE,
     ),
     Mutant {
         filter: &["a_server_that_forgot_the_code_is_given_it_again"],
