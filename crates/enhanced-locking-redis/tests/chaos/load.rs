@@ -106,7 +106,15 @@ impl Run {
             config.connect_timeout = SOON;
             config.command_timeout = Duration::from_secs(2);
             config.poll_period = Duration::from_millis(250);
-            stores.push(open(config).await.expect("the store opens"));
+            // A replica that has just joined gets its first writes only after a moment.
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+            let store = loop {
+                match open(config.clone()).await {
+                    Ok(store) => break store,
+                    Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+                }
+            };
+            stores.push(store);
         }
         let workload = Workload {
             rounds: 12,
