@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enhanced_locking_client::api::{ClusterView, ConnectionView, NodeView, ReplicaView};
+use enhanced_locking_client::api::{ClusterView, ConnectionView, InfoView, NodeView, ReplicaView};
 use enhanced_locking_foundation::ErrorCode;
 use enhanced_locking_server::ROUTES;
 use reqwest::{Method, StatusCode};
@@ -139,9 +139,11 @@ fn fits(template: &str, path: &str) -> bool {
 fn servers_and_their_replicas_are_shown_as_documented() {
     let node = NodeView { replicas: vec![ReplicaView::default()], ..NodeView::default() };
     let connection = ConnectionView { breaker: "half_open".to_owned(), ..ConnectionView::default() };
-    let full = ClusterView { nodes: vec![node], connection: Some(connection), ..ClusterView::default() };
+    let store = InfoView { durability: "durable".to_owned(), ..InfoView::default() };
+    let bare = ClusterView { store, ..ClusterView::default() };
+    let full = ClusterView { nodes: vec![node], connection: Some(connection), ..bare.clone() };
     let check = Checker::new();
-    for view in [full, ClusterView::default()] {
+    for view in [full, bare] {
         let schema = json!({ "$ref": "#/components/schemas/ClusterStatus" });
         check.validate(&schema, &json!(view), "a store on servers");
     }
