@@ -36,6 +36,7 @@ mod reference;
 mod reload;
 mod schema;
 mod secret;
+mod sections;
 mod settings;
 mod suggest;
 mod units;
@@ -49,9 +50,10 @@ pub use reference::reference_markdown;
 pub use reload::Reload;
 pub use schema::{KnownKey, known_keys};
 pub use secret::Secret;
-pub use settings::{
+pub use sections::{
     CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings, LockSettings, LogSettings,
     MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RedisTlsSettings,
-    RetrySettings, ServerSettings, Settings, ShownSetting,
+    RetrySettings, ServerSettings,
 };
+pub use settings::{Settings, ShownSetting};
 pub use units::{ByteSize, ParseSizeError};

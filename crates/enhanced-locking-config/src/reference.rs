@@ -26,6 +26,7 @@ pub fn reference_markdown() -> String {
         let default = key.default.map_or_else(|| "unset".to_owned(), |default| format!("`{default}`"));
         let when = match key.when {
             When::Live => "nothing",
+            When::LiveUnlessShared => "nothing; with `redis` a restart",
             When::Restart => "a restart",
         };
         let short = key.switch().map_or_else(String::new, |table| format!(" Short: `{table}: true`."));

@@ -1,6 +1,7 @@
 //! Owns what a reload of the configuration changes, and what waits for a restart. Does not own applying it,
 //! nor watching the file.
 
+use crate::choice::Backend;
 use crate::schema::{KEYS, When};
 use crate::settings::Settings;
 
@@ -39,9 +40,29 @@ impl Settings {
         for key in KEYS.iter().filter(|key| (key.field)(old).value() != (key.field)(new).value()) {
             match key.when {
                 When::Live => reload.applied.push(key.path),
-                When::Restart => reload.needs_restart.push(key.path),
+                When::LiveUnlessShared if new.backend != Backend::Redis => reload.applied.push(key.path),
+                When::LiveUnlessShared | When::Restart => reload.needs_restart.push(key.path),
             }
         }
         reload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Loader;
+
+    use super::*;
+
+    #[test]
+    fn limits_change_at_once_unless_the_store_is_shared() {
+        let load = |backend, limit| {
+            let loader = Loader::new().flag("backend", backend).flag("redis.addresses", "127.0.0.1:6379");
+            loader.flag("limits.locks-total", limit).load().unwrap()
+        };
+        let own = Settings::diff(&load("embedded", "10"), &load("embedded", "20"));
+        assert_eq!((own.applied, own.needs_restart), (vec!["limits.locks-total"], vec![]));
+        let shared = Settings::diff(&load("redis", "10"), &load("redis", "20"));
+        assert_eq!((shared.applied, shared.needs_restart), (vec![], vec!["limits.locks-total"]));
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const ENV_PREFIX: &str = "ATLANTIS_ENHANCED_LOCKING_";
 pub(crate) enum When {
     /// At the next reload.
     Live,
+    /// At the next reload, if the store is not shared with other services.
+    LiveUnlessShared,
     /// When the service is started again.
     Restart,
 }
@@ -128,7 +130,7 @@ pub struct KnownKey {
     pub allowed: String,
     /// What it does, one sentence.
     pub about: &'static str,
-    /// Whether a change takes effect without a restart.
+    /// Whether a change takes effect without a restart, if the store is not shared with other services.
     pub reloadable: bool,
 }
 
@@ -141,7 +143,7 @@ pub fn known_keys() -> Vec<KnownKey> {
             default: key.default,
             allowed: key.rule.to_string(),
             about: key.about,
-            reloadable: key.when == When::Live,
+            reloadable: key.when != When::Restart,
         })
         .collect()
 }
@@ -285,15 +287,15 @@ keys! {
         "How long a waiter has to take a lock that was handed to it before the next one gets it.";
     "locks.keep-alive" => locks.keep_alive, duration(100, DAY_MS), Some("30s"), Restart,
         "How long a waiter with a lease may stay silent before it loses its place.";
-    "limits.waiters-per-key" => limits.waiters_per_key, integer(1, 100_000_000), Some("10000"), Live,
+    "limits.waiters-per-key" => limits.waiters_per_key, integer(1, 100_000_000), Some("10000"), LiveUnlessShared,
         "Requests in the line of one key.";
-    "limits.waiters-total" => limits.waiters_total, integer(1, 100_000_000), Some("1000000"), Live,
+    "limits.waiters-total" => limits.waiters_total, integer(1, 100_000_000), Some("1000000"), LiveUnlessShared,
         "Requests in all lines.";
-    "limits.waiters-per-owner" => limits.waiters_per_owner, integer(1, 100_000_000), Some("100000"), Live,
+    "limits.waiters-per-owner" => limits.waiters_per_owner, integer(1, 100_000_000), Some("100000"), LiveUnlessShared,
         "Requests of one owner in all lines.";
-    "limits.locks-total" => limits.locks_total, integer(1, 1_000_000_000), Some("10000000"), Live,
+    "limits.locks-total" => limits.locks_total, integer(1, 1_000_000_000), Some("10000000"), LiveUnlessShared,
         "Locks held at once.";
-    "limits.finished-requests" => limits.finished_requests, integer(1, 100_000_000), Some("16384"), Live,
+    "limits.finished-requests" => limits.finished_requests, integer(1, 100_000_000), Some("16384"), LiveUnlessShared,
         "Finished requests remembered so that a repeated one gets the same answer.";
     "limits.events" => limits.events, integer(1, 100_000_000), Some("16384"), Restart,
         "Events kept for readers that resume.";

@@ -76,10 +76,8 @@ impl LimitControl {
         let applied = match &self.0 {
             Store::Memory(store) => store.set_limits(limits).await,
             Store::Embedded(store) => store.set_limits(limits).await,
-            Store::Redis(_) => {
-                tracing::warn!("limits of a store in Redis need a restart, of all services that share it");
-                return;
-            }
+            // Part of its scripts: they need a restart, as the comparison of settings says.
+            Store::Redis(_) => return,
         };
         if let Err(error) = applied {
             tracing::error!(%error, "the new limits are not taken over");
