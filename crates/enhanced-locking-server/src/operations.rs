@@ -5,10 +5,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enhanced_locking_client::api::{
-    BackupReply, CleanupBody, CleanupReply, ClusterView, HealthDetailView, InfoView, NodesReply, StatsView,
-    TimeReply,
+    BackupReply, CleanupBody, CleanupReply, ClusterView, HealthDetailView, InfoView, NodesReply, ProblemKind,
+    StatsView, TimeReply,
 };
-
 use enhanced_locking_foundation::ErrorCode;
 
 use crate::BackupError;
@@ -127,7 +126,9 @@ pub(crate) async fn backup(State(app): State<App>) -> Result<Answer<BackupReply>
     match app.operations.backup().await {
         Ok(directory) => Ok(Answer(BackupReply { directory: directory.display().to_string() })),
         Err(error @ BackupError::Unsupported) => {
-            Err(Refusal::new(ErrorCode::InvalidRequest, StatusCode::NOT_IMPLEMENTED, error.to_string()))
+            let refusal =
+                Refusal::new(ErrorCode::InvalidRequest, StatusCode::NOT_IMPLEMENTED, error.to_string());
+            Err(refusal.with(|problem| problem.kind = Some(ProblemKind::Invalid)))
         }
         Err(BackupError::Failed(error)) => Err(error.into()),
     }

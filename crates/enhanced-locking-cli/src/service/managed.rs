@@ -76,7 +76,9 @@ impl Operations for Managed {
         let Store::Embedded(store) = &self.store else { return Err(BackupError::Unsupported) };
         // A name that sorts by time and needs no quotes.
         let name = store.now().await?.to_string().replace(':', "-");
+        // Whoever reads the answer is in another directory.
         let directory = self.backups.join(name);
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
         let copied = store.engine().backup(&directory).await;
         copied.map_err(BackendError::from)?;
         tracing::info!(directory = %directory.display(), "the store was copied");
