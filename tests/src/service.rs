@@ -76,6 +76,11 @@ impl Service {
         self
     }
 
+    /// From the next start on, runs nothing before the service.
+    pub fn no_longer_after(&mut self) {
+        self.before = None;
+    }
+
     /// Starts it, again or for the first time, and waits until it answers.
     ///
     /// # Panics

@@ -90,7 +90,7 @@ fn by_key(mut records: Vec<LockRecord>) -> Vec<LockRecord> {
 }
 
 /// Fills the disk of a service, looks whether all holds, makes room, goes on.
-fn fill_and_go_on(mut service: Service, make_room: impl FnOnce(&Service)) {
+fn fill_and_go_on(mut service: Service, make_room: impl FnOnce(&mut Service)) {
     service.restart();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let remote = Arc::new(RemoteBackend::new(&RemoteConfig::new(service.url())).unwrap());
@@ -133,7 +133,7 @@ fn fill_and_go_on(mut service: Service, make_room: impl FnOnce(&Service)) {
     until("a renewal falls into the time without room", || at_work.elapsed() > Guarded::LEASE.mul_f64(0.45));
     assert!(at_work.is_running(), "the command lost its lock because the disk was full for a while");
 
-    make_room(&service);
+    make_room(&mut service);
     let again = runtime.block_on(async {
         let mut again = Vec::new();
         for request in refused {
@@ -223,6 +223,8 @@ fn files_that_may_not_grow_are_a_full_disk_until_they_may() {
         let unlimited = Rlimit { current: None, maximum: None };
         let old = prlimit(Some(service.pid()), Resource::Fsize, unlimited).unwrap();
         assert!(old.current.is_some(), "there was no limit");
+        // Nor when it is started again: what was written by then is longer than the limit.
+        service.no_longer_after();
     });
 }
 
