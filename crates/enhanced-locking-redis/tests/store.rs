@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, BackendErrorKind, BatchOutcome, Cause, EventCursor, LockBackend,
-    LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
+    AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EventCursor,
+    LockBackend, LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
@@ -22,6 +22,7 @@ use enhanced_locking_testkit::redis::{
     ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, ServerOptions,
 };
 use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -63,14 +64,33 @@ async fn reachable(store: &RedisBackend) {
     tried.await.expect("the store finds its server again");
 }
 
-/// Waits until so many channels of a server are heard by somebody.
-async fn heard(server: &RedisServer, channels: usize) {
-    let waited = tokio::time::timeout(SOON, async {
-        while server.call(["PUBSUB", "CHANNELS"]).unwrap().items().len() < channels {
-            tokio::task::yield_now().await;
+/// How often a server has carried the code out, in whichever form it was called.
+fn runs(server: &RedisServer) -> u64 {
+    let calls =
+        |text: &String| text.split(',').find_map(|field| field.strip_prefix("calls=")?.parse::<u64>().ok());
+    let stats = server.info("commandstats").unwrap();
+    let forms = ["fcall", "evalsha", "eval"];
+    forms.iter().filter_map(|form| stats.get(&format!("cmdstat_{form}")).and_then(calls)).sum()
+}
+
+/// Begins to wait for a turn, and has looked once in vain when this returns: what happens next comes after that look.
+async fn wait_in_line(
+    server: &RedisServer,
+    store: &Arc<RedisBackend>,
+    waiter: &AcquireRequest,
+) -> JoinHandle<Result<RequestState, BackendError>> {
+    let before = runs(server);
+    let turn = tokio::spawn({
+        let (store, ticket) = (store.clone(), waiter.ticket());
+        async move { store.await_turn(&ticket, Duration::from_secs(60)).await }
+    });
+    let looked = tokio::time::timeout(SOON, async {
+        while runs(server) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     });
-    waited.await.expect("somebody listens");
+    looked.await.expect("the waiter looks");
+    turn
 }
 
 #[tokio::test]
@@ -84,11 +104,7 @@ async fn two_processes_share_locks_lines_and_wake_ups() {
     let record = hold(&*here, &request("k", "a")).await;
     let waiter = request("k", "b");
     queue(&*there, &waiter).await;
-    let turn = tokio::spawn({
-        let (there, ticket) = (there.clone(), waiter.ticket());
-        async move { there.await_turn(&ticket, Duration::from_secs(60)).await }
-    });
-    heard(&server, 1).await;
+    let turn = wait_in_line(&server, &there, &waiter).await;
     here.release(&record.grant()).await.unwrap();
     let state = tokio::time::timeout(SOON, turn).await.expect("the hint comes").unwrap().unwrap();
     assert!(matches!(&state, RequestState::Held(held) if held.request.id == waiter.id), "{state:?}");
@@ -245,19 +261,20 @@ async fn without_a_connection_nothing_happened() {
 
 #[tokio::test]
 async fn a_waiter_whose_hints_are_lost_finds_its_turn_by_itself() {
-    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let server =
+        RedisServer::start(&ServerOptions::default().user("locks", "secret", "~* &* +@all")).unwrap();
     let mut config = at(server.address());
+    (config.username, config.password) = (Some("locks".to_owned()), Some("secret".to_owned()));
     config.poll_period = Duration::from_millis(200);
     let store = open(config).await.unwrap();
     let record = hold(&*store, &request("k", "a")).await;
     let waiter = request("k", "b");
     queue(&*store, &waiter).await;
-    let turn = tokio::spawn({
-        let (store, ticket) = (store.clone(), waiter.ticket());
-        async move { store.await_turn(&ticket, Duration::from_secs(60)).await }
-    });
-    heard(&server, 1).await;
+    let turn = wait_in_line(&server, &store, &waiter).await;
+    // The connection for hints is gone and cannot come back, which would wake everybody; that for commands stays.
+    server.call(["ACL", "SETUSER", "locks", "off"]).unwrap();
     server.call(["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
+    assert!(server.call(["PUBSUB", "CHANNELS"]).unwrap().items().is_empty(), "nobody hears anything");
     store.release(&record.grant()).await.unwrap();
     let state = tokio::time::timeout(SOON, turn).await.expect("the poll is the net").unwrap().unwrap();
     assert!(matches!(state, RequestState::Held(_)), "{state:?}");

@@ -97,4 +97,24 @@ pub(super) const REDIS: &[Mutant] = &[
             STORE,
         )
     },
+    Mutant {
+        filter: &["two_processes_share_locks_lines_and_wake_ups"],
+        ..lua(
+            "redis-tell-nobody-of-a-hand-off",
+            "crates/enhanced-locking-redis/src/scripts/handoff.lua",
+            "    F.hint(id, entry)\n    granted",
+            "    granted",
+            STORE,
+        )
+    },
+    Mutant {
+        filter: &["a_waiter_whose_hints_are_lost_finds_its_turn_by_itself"],
+        ..lua(
+            "redis-wait-for-a-hint-only",
+            "crates/enhanced-locking-redis/src/backend/turns.rs",
+            "let pause = left.map_or(period, |left| left.min(period));",
+            "let pause = left.unwrap_or(period);",
+            STORE,
+        )
+    },
 ];
