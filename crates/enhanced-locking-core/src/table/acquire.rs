@@ -54,11 +54,14 @@ impl LockTable {
                 limit: self.policy.limits.batch,
             });
         }
-        let mut keys = BTreeSet::new();
+        let (mut keys, mut ids) = (BTreeSet::new(), BTreeSet::new());
         for request in &requests {
             request.check()?;
             if !keys.insert(request.key.clone()) {
                 return Err(AcquireError::DuplicateKey { key: request.key.clone() });
+            }
+            if !ids.insert(&request.id) {
+                return Err(AcquireError::IdReused { id: request.id.clone() });
             }
         }
         for key in &keys {
