@@ -10,7 +10,7 @@
 //!
 //! Values are postcard (the schema and the seal are plain numbers), followed by their CRC-32 in little endian: a
 //! flipped bit is reported, never believed. Times are microseconds, durations too. Changing anything here, in
-//! `log` or in `frame` needs a new schema and a step in `store::upgrade`; `m` `schema` and `m` `seal` stay as they are for ever.
+//! `log` or in `frame` needs a new schema and a step in `store/schema.rs`; `m` `schema` and `m` `seal` stay as they are for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -173,7 +173,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "restart-the-journal-before-the-map-has-it",
-        file: "crates/enhanced-locking-embedded/src/store.rs",
+        file: "crates/enhanced-locking-embedded/src/store/mod.rs",
         find: "        let story = self.journal.replay(&self.seal, self.newest.0)?;",
         replace: "        let story = self.journal.replay(&self.seal, self.newest.0)?;\n        self.journal.restart(self.journal_size);",
         tests: &["-p", "enhanced-locking-embedded", "--lib"],
