@@ -20,12 +20,10 @@
 //! a frame of which some blocks are older is torn, which only the newest commit can be, before it was answered;
 //! anything else that does not fit is damage, and reported.
 
-use std::collections::BTreeMap;
-
 use enhanced_locking_core::TableMeta;
-
 use serde::Serialize;
 
+use crate::changes::{Change, Changes};
 use crate::log::{Seal, push_meta, split_meta};
 use crate::record;
 
@@ -36,13 +34,11 @@ const HEADER: usize = 32;
 /// In place of the length of a value: the record is removed.
 const REMOVED: u32 = u32::MAX;
 
-/// The newest state of every record a journal tells of.
-pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
 /// All that a journal says after a data file.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
-    pub(crate) changes: Changes,
+    /// The records of all its commits, one after the other.
+    records: Vec<u8>,
     /// The number of the newest commit and the counters it left, if there is one.
     pub(crate) newest: Option<(u64, TableMeta)>,
     /// Where the newest frame begins.
@@ -61,10 +57,15 @@ impl Story {
     pub(crate) fn read(journal: &[u8], seal: &Seal) -> Result<Self, String> {
         let mut story = Self::default();
         let mut number = seal.number + 1;
-        while let Some(body) = whole_frame(journal, story.end, number, seal.digest)? {
+        let mut body = Vec::new();
+        while whole_frame(journal, story.end, number, seal.digest, &mut body)? {
             let half = || format!("commit {number} has half a record");
             let (meta, records) = split_meta(&body).ok_or_else(half)?;
-            read_records(records, &mut story.changes).ok_or_else(half)?;
+            let mut rest = records;
+            while !rest.is_empty() {
+                (_, rest) = split_record(rest).ok_or_else(half)?;
+            }
+            story.records.extend_from_slice(records);
             story.newest = Some((number, meta));
             story.last = story.end;
             story.end += blocks(body.len()) * BLOCK;
@@ -86,6 +87,17 @@ impl Story {
             }
         }
         Ok(story)
+    }
+
+    /// What its commits come to.
+    pub(crate) fn changes(&self) -> Changes<'_> {
+        let mut rest = &self.records[..];
+        std::iter::from_fn(|| {
+            let (change, after) = split_record(rest)?;
+            rest = after;
+            Some(change)
+        })
+        .collect()
     }
 }
 
@@ -174,12 +186,18 @@ fn blocks(body: usize) -> usize {
     1 + body.saturating_sub(BLOCK - HEADER).div_ceil(BLOCK - STAMP)
 }
 
-/// The body of a commit's frame if it is all there, nothing if the journal ends here.
-fn whole_frame(journal: &[u8], at: usize, number: u64, base: u64) -> Result<Option<Vec<u8>>, String> {
-    let Some(first) = journal.get(at..at + BLOCK) else { return Ok(None) };
+/// Reads the body of a commit's frame if it is all there; says no if the journal ends here.
+fn whole_frame(
+    journal: &[u8],
+    at: usize,
+    number: u64,
+    base: u64,
+    body: &mut Vec<u8>,
+) -> Result<bool, String> {
+    let Some(first) = journal.get(at..at + BLOCK) else { return Ok(false) };
     // A greater number is found when what is left is looked through.
     if stamp(first)? != Some(number) {
-        return Ok(None);
+        return Ok(false);
     }
     let damaged = |what: &str| format!("commit {number}: {what}");
     let short = || damaged("its frame is too short");
@@ -191,21 +209,22 @@ fn whole_frame(journal: &[u8], at: usize, number: u64, base: u64) -> Result<Opti
     if found_base != Some(base) {
         return Err(damaged("it goes on from another data file"));
     }
-    let Some(frame) = journal.get(at..at + blocks(length) * BLOCK) else { return Ok(None) };
-    let mut body = Vec::with_capacity(frame.len());
+    let Some(frame) = journal.get(at..at + blocks(length) * BLOCK) else { return Ok(false) };
+    body.clear();
+    body.reserve(frame.len());
     for (index, block) in frame.chunks(BLOCK).enumerate() {
         match stamp(block)? {
             Some(found) if found == number => {}
             Some(found) if found > number => return Err(damaged("a later one is in the middle of it")),
-            _ => return Ok(None),
+            _ => return Ok(false),
         }
         body.extend_from_slice(block.get(if index == 0 { HEADER } else { STAMP }..).ok_or_else(short)?);
     }
     body.truncate(length);
-    if u32_at(first, 24) != Some(crc32fast::hash(&body)) {
+    if u32_at(first, 24) != Some(crc32fast::hash(body)) {
         return Err(damaged("its checksum is wrong"));
     }
-    Ok(Some(body))
+    Ok(true)
 }
 
 /// The number of the commit a block is of; nothing if it was never written.
@@ -239,21 +258,15 @@ fn header_sum(header: &[u8]) -> u32 {
     sum.finalize()
 }
 
-fn read_records(mut body: &[u8], changes: &mut Changes) -> Option<()> {
-    while !body.is_empty() {
-        let (key, value) = (u32_at(body, 0)? as usize, u32_at(body, 4)?);
-        let (key, rest) = body.get(8..)?.split_at_checked(key)?;
-        let (value, rest) = match value {
-            REMOVED => (None, rest),
-            length => {
-                let (value, rest) = rest.split_at_checked(length as usize)?;
-                (Some(value.to_vec()), rest)
-            }
-        };
-        changes.insert(key.to_vec(), value);
-        body = rest;
+/// The first record of some, and the others.
+fn split_record(records: &[u8]) -> Option<(Change<'_>, &[u8])> {
+    let (key, value) = (u32_at(records, 0)? as usize, u32_at(records, 4)?);
+    let (key, rest) = records.get(8..)?.split_at_checked(key)?;
+    if value == REMOVED {
+        return Some(((key, None), rest));
     }
-    Some(())
+    let (value, rest) = rest.split_at_checked(value as usize)?;
+    Some(((key, Some(value)), rest))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -355,7 +368,8 @@ mod tests {
             prop_assert_eq!(story.end, if all { written.len() } else { newest });
             prop_assert!(story.torn >= story.end && story.torn <= written.len().max(story.end));
             if let Some((number, _)) = story.newest {
-                let said = story.changes.get(&b"last"[..]).unwrap().as_deref().unwrap();
+                let put = story.changes().put();
+                let (_, said) = put.iter().find(|(key, _)| *key == b"last").unwrap();
                 prop_assert_eq!(record::decode::<u64>(said), Ok(number));
             }
         }
@@ -375,7 +389,7 @@ mod tests {
                 Err(_) => {}
                 // Nothing is behind the body of a frame in its last block.
                 Ok(story) => {
-                    prop_assert_eq!((story.newest, story.changes), (wanted.newest, wanted.changes));
+                    prop_assert_eq!((story.newest, &story.records), (wanted.newest, &wanted.records));
                     let end = ends.iter().find(|end| at < **end).unwrap();
                     prop_assert!(end - at <= BLOCK);
                 }

@@ -14,6 +14,7 @@
 //! Unsafe code: only the calls by which heed opens and resizes a memory map, argued where they stand in `env`.
 
 mod backend;
+mod changes;
 mod check;
 mod config;
 mod directory;

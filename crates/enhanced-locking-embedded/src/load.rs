@@ -5,7 +5,7 @@ use enhanced_locking_foundation::{Ended, LockEvent, Ticket};
 use heed::types::Bytes;
 use heed::{Database, RoTxn};
 
-use crate::frame::Changes;
+use crate::changes::Changes;
 use crate::log::{Batch, Ends, LOG, Part, Seal, digest};
 use crate::record::{ENTRY, Entry, decode, push_entry_key};
 
@@ -25,14 +25,14 @@ impl Records {
     ///
     /// # Errors
     /// The first thing that is wrong, and where.
-    pub(crate) fn read(tree: Tree, txn: &RoTxn<'_>, since: &Changes) -> Result<Self, String> {
+    pub(crate) fn read(tree: Tree, txn: &RoTxn<'_>, since: &Changes<'_>) -> Result<Self, String> {
         let mut records =
             Self { seal: read_seal(tree, txn)?, entries: Vec::new(), events: Vec::new(), ends: Vec::new() };
         let mut found = 0u64;
         for item in tree.prefix_iter(txn, &[ENTRY]).map_err(|e| e.to_string())? {
             let (key, value) = item.map_err(|e| e.to_string())?;
             found = found.wrapping_add(digest(key, value));
-            if !since.contains_key(key) {
+            if !since.tells_of(key) {
                 records.read_record(key, value)?;
             }
         }
@@ -48,10 +48,8 @@ impl Records {
             ));
         }
         // Commits of the journal are newer than all of the data file: the log stays in order.
-        for (key, value) in since {
-            if let Some(value) = value {
-                records.read_record(key, value)?;
-            }
+        for (key, value) in since.put() {
+            records.read_record(key, value)?;
         }
         Ok(records)
     }

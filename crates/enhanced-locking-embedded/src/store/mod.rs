@@ -7,6 +7,7 @@
 mod schema;
 mod tail;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
@@ -105,7 +106,8 @@ impl Store {
     /// Reads everything into a table.
     pub(crate) fn load(&mut self, policy: TablePolicy) -> Result<Loaded, OpenError> {
         let story = self.journal.recover(&self.seal)?;
-        let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn, &story.changes)));
+        let changes = story.changes();
+        let read = self.map.read(|txn| Ok(Records::read(self.map.database(), txn, &changes)));
         let mut records =
             read.map_err(|e| opening(&self.directory, e))?.map_err(|found| self.damaged(found))?;
         self.newest = story.newest.unwrap_or((self.seal.number, self.seal.meta));
@@ -145,25 +147,26 @@ impl Store {
         let (old_events, old_ends) = (self.events.surplus(limits.events), self.ends.surplus(limits.finished));
         let old = self.events.first(old_events).map(|commit| Part::Events.key(commit));
         let old = old.chain(self.ends.first(old_ends).map(|commit| Part::Ends.key(commit)));
-        let mut changes = story.changes;
-        changes.extend(old.map(|key| (key.to_vec(), None)));
+        let old: BTreeSet<[u8; 10]> = old.collect();
+        let changes = story.changes();
+        let is_old = |key: &[u8]| key.try_into().is_ok_and(|key: [u8; 10]| old.contains(&key));
+        let put: Vec<_> = changes.put().into_iter().filter(|(key, _)| !is_old(key)).collect();
 
         let tree = self.map.database();
         let (number, meta) = self.newest;
         let written = self.map.write(|txn| {
             let mut sum = self.seal.digest;
-            for (key, value) in &changes {
-                let before = tree.get(txn, key)?;
-                let is_there = before.is_some();
-                sum = sum.wrapping_sub(before.map_or(0, |before| digest(key, before)));
-                match value {
-                    Some(value) => {
-                        sum = sum.wrapping_add(digest(key, value));
-                        tree.put(txn, key, value)?;
-                    }
-                    None if is_there => drop(tree.delete(txn, key)?),
-                    None => {}
+            for key in changes.removed().chain(old.iter().map(<[u8; 10]>::as_slice)) {
+                if let Some(before) = tree.get(txn, key)? {
+                    sum = sum.wrapping_sub(digest(key, before));
+                    tree.delete(txn, key)?;
                 }
+            }
+            for (key, value) in &put {
+                let before = tree.get(txn, key)?;
+                sum = sum.wrapping_sub(before.map_or(0, |before| digest(key, before)));
+                sum = sum.wrapping_add(digest(key, value));
+                tree.put(txn, key, value)?;
             }
             let seal = Seal { number, digest: sum, meta };
             tree.put(txn, Seal::KEY, &seal.encode())?;
