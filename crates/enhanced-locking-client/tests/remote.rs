@@ -161,6 +161,51 @@ async fn renewals_that_lack_an_answer_are_not_taken_for_lost() {
     assert_eq!(service.renew(vec![renewal]).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
 }
 
+/// A service that says it sends a body and then, for as long as somebody listens, sends this again and again.
+async fn endless(head: &'static str, piece: Vec<u8>) -> RemoteBackend {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let piece = piece.clone();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !whole(&request) {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{head}\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // Nothing to send: it waits until the other end hangs up.
+                while !piece.is_empty() && stream.write_all(&piece).await.is_ok() {}
+                let _ = stream.read(&mut [0]).await;
+            });
+        }
+    });
+    RemoteBackend::new(&RemoteConfig::new(server)).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_taken_in() {
+    let mut piece = format!("{:x}\r\n", 1 << 20).into_bytes();
+    piece.resize(piece.len() + (1 << 20), b' ');
+    piece.extend_from_slice(b"\r\n");
+    for (head, piece) in [("transfer-encoding: chunked", piece), ("content-length: 67108865", Vec::new())] {
+        let service = endless(head, piece).await;
+        let error = service.stats().await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::Corrupt, "{head}");
+        assert!(error.message().contains("longer than 67108864 bytes"), "{error}");
+        assert!(error.message().contains("check the address"), "{error}");
+        assert_eq!(acquire_kind(&service).await, BackendErrorKind::Indeterminate, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_as_long_as_may_be_is_taken_in() {
+    let body = [vec![b' '; (64 << 20) - 4], b"null".to_vec()].concat();
+    endless("content-length: 67108864", body).await.ping().await.unwrap();
+}
+
 /// A service that answers so many pings on each connection, hangs up, and tells so.
 async fn patient(pings: usize) -> (RemoteBackend, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -27,6 +27,10 @@ pub(super) type Sent = Request<Full<Bytes>>;
 /// How long a connection may wait for its next use; the service, or something in between, may give it up earlier.
 const LONGEST_IDLE: Duration = Duration::from_secs(90);
 
+/// The longest answer that is taken in, in bytes. The longest pages of a service are far below it; something else at
+/// its address may send without end.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Lost {
@@ -34,6 +38,19 @@ pub(super) enum Lost {
     Unsent(Box<Sent>, hyper::Error),
     /// It was sent, perhaps in part.
     Unanswered(hyper::Error),
+    /// It was sent, and the answer is longer than any of a service.
+    TooLong(TooLong),
+}
+
+/// An answer that is longer than what is taken in.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is longer than {LONGEST_ANSWER} bytes")]
+pub(super) struct TooLong;
+
+impl From<hyper::Error> for Lost {
+    fn from(error: hyper::Error) -> Self {
+        Self::Unanswered(error)
+    }
 }
 
 /// An open connection.
@@ -60,7 +77,13 @@ impl Wire {
     }
 
     /// Takes in a whole body, and lets the connection come to rest.
-    async fn read(&mut self, mut body: Incoming) -> hyper::Result<Bytes> {
+    ///
+    /// After a failure the connection is in the middle of something, and of no more use.
+    async fn read(&mut self, mut body: Incoming) -> Result<Bytes, Lost> {
+        // One that says how long it is, is not waited for.
+        if body.size_hint().lower() > LONGEST_ANSWER as u64 {
+            return Err(Lost::TooLong(TooLong));
+        }
         let (mut first, mut all) = (Bytes::new(), Vec::new());
         while !body.is_end_stream() {
             let frame = poll_fn(|cx| {
@@ -73,6 +96,9 @@ impl Wire {
             });
             let Some(frame) = frame.await else { break };
             let Ok(chunk) = frame?.into_data() else { continue };
+            if first.len().max(all.len()) + chunk.len() > LONGEST_ANSWER {
+                return Err(Lost::TooLong(TooLong));
+            }
             // Most bodies come in one piece, which is taken as it is.
             if first.is_empty() {
                 first = chunk;
@@ -125,7 +151,7 @@ impl Connection {
             None => Lost::Unanswered(error.into_error()),
         })?;
         let (parts, body) = answer.into_parts();
-        Ok((parts, wire.read(body).await.map_err(Lost::Unanswered)?))
+        Ok((parts, wire.read(body).await?))
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::address::{Address, Target};
-use super::connection::{Connection, Connections, Lost, Sent};
+use super::connection::{Connection, Connections, Lost, Sent, TooLong};
 use super::{ConnectError, RemoteConfig};
 use crate::api::Problem;
 
@@ -185,6 +185,7 @@ impl Transport {
                     return Err(error.into());
                 }
                 Err(Lost::Unanswered(error)) => return Err(error.into()),
+                Err(Lost::TooLong(error)) => return Err(error.into()),
             }
         }
     }
@@ -203,6 +204,13 @@ impl Transport {
                 "the service at {server} {how}; start one with `enhanced-locks serve`, or name another with `--server`"
             );
             (BackendErrorKind::Unavailable, message)
+        } else if let Some(long) = error.downcast_ref::<TooLong>() {
+            // It came, so the change was looked at; what it says nobody knows.
+            let kind = if changes { BackendErrorKind::Indeterminate } else { BackendErrorKind::Corrupt };
+            let message = format!(
+                "{server} answered in a way Enhanced Locking does not: {long}; check the address and the version of the service, or ask for less at once"
+            );
+            (kind, message)
         } else {
             let what = if late { "did not answer in time" } else { "broke off the connection" };
             let kind = if changes { BackendErrorKind::Indeterminate } else { BackendErrorKind::Unavailable };
