@@ -9,13 +9,14 @@ use enhanced_locking_core::backend::Engine;
 use enhanced_locking_core::{Feed, LockTable};
 use enhanced_locking_foundation::{BackendError, BackendInfo, Durability, SteadyClock, Timestamp};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::directory::{Directory, data_file};
 use crate::env::Map;
 use crate::shared::{Onward, Progress, Shared, lost};
+use crate::slot::ask;
 use crate::store::Store;
-use crate::writer::{Job, Message, Writer};
+use crate::writer::{Message, Writer};
 use crate::{EmbeddedConfig, OpenError};
 
 /// The most changes under way: callers beyond wait their turn.
@@ -26,9 +27,6 @@ const MAX_IN_FLIGHT: usize = 8_192;
 pub struct EmbeddedEngine {
     shared: Arc<Shared>,
     jobs: Sender<Message>,
-    /// One permit per change in the channel. It travels with the change: a caller that goes away leaves the change,
-    /// and its place, behind.
-    room: Arc<Semaphore>,
     /// The map belongs to the writer, so that closing lets go of it; copies borrow it.
     map: Weak<Map>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -48,6 +46,7 @@ impl EmbeddedEngine {
         let shared = Arc::new(Shared {
             table: RwLock::new(loaded.table),
             progress: watch::Sender::new(Progress::default()),
+            room: Semaphore::new(MAX_IN_FLIGHT),
             feed,
             clock,
         });
@@ -58,14 +57,7 @@ impl EmbeddedEngine {
         let mut writer = Writer::new(store, Arc::clone(&shared), receiver, journal_size);
         writer.settle_opening()?;
         let writer = writer.spawn().map_err(|e| OpenError::io("starting the writer of", &directory, e))?;
-        Ok(Self {
-            shared,
-            jobs: sender,
-            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-            map,
-            writer: Mutex::new(Some(writer)),
-            directory,
-        })
+        Ok(Self { shared, jobs: sender, map, writer: Mutex::new(Some(writer)), directory })
     }
 
     /// Writes a consistent, compacted copy of the store into another directory, while it goes on. Opening that
@@ -119,14 +111,11 @@ impl Engine for EmbeddedEngine {
         &self,
         change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
     ) -> Result<R, BackendError> {
-        let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| self.shared.gone())?;
-        if let Some(end) = self.shared.progress.borrow().end {
-            return Err(end.error());
-        }
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Change { change: Some(change), result: None, reply, _permit: permit });
+        // The place goes with the change, and the writer gives it back: a caller that goes away leaves both behind.
+        self.shared.room.acquire().await.map_err(|_| self.shared.gone())?.forget();
+        let (job, answer) = ask(change);
         self.jobs.send(Message::Change(job)).map_err(|_| self.shared.gone())?;
-        answer.await.map_err(|_| self.shared.unanswered())?
+        answer.await.unwrap_or_else(|| Err(self.shared.unanswered()))
     }
 
     async fn read<R: Send>(
@@ -161,39 +150,12 @@ impl Engine for EmbeddedEngine {
     }
 
     async fn close(&self) -> Result<(), BackendError> {
-        self.room.close();
+        self.shared.room.close();
         let (done, stopped) = oneshot::channel();
         // A writer that is gone already has let go of the files.
         if self.jobs.send(Message::Stop(done)).is_ok() {
             let _ = stopped.await;
         }
         Ok(())
-    }
-}
-
-struct Change<F, R> {
-    change: Option<F>,
-    result: Option<R>,
-    reply: oneshot::Sender<Result<R, BackendError>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl<F, R> Job for Change<F, R>
-where
-    F: FnOnce(&mut LockTable, Timestamp) -> R + Send,
-    R: Send,
-{
-    fn apply(&mut self, table: &mut LockTable, now: Timestamp) {
-        self.result = self.change.take().map(|change| change(table, now));
-    }
-
-    fn answer(self: Box<Self>, failed: Option<BackendError>) {
-        let answer = match (failed, self.result) {
-            (Some(error), _) => Err(error),
-            (None, Some(result)) => Ok(result),
-            (None, None) => Err(lost()),
-        };
-        // A caller that has gone away asks again by its request id.
-        let _ = self.reply.send(answer);
     }
 }

@@ -29,6 +29,7 @@ mod meta;
 mod pages;
 mod record;
 mod shared;
+mod slot;
 mod store;
 mod writer;
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 use enhanced_locking_core::{Feed, LockTable};
 use enhanced_locking_foundation::{BackendError, BackendErrorKind, Clock, Timestamp};
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// What readers and the writer share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) table: RwLock<LockTable>,
     pub(crate) progress: watch::Sender<Progress>,
+    /// One permit per change that may still be sent to the writer.
+    pub(crate) room: Semaphore,
     pub(crate) feed: Feed,
     pub(crate) clock: Onward,
 }
@@ -21,6 +23,8 @@ impl Shared {
     /// Notes that the writer answers nobody any more, and lets those who wait find out. The first reason stays.
     pub(crate) fn end(&self, end: End) {
         self.progress.send_modify(|progress| progress.end = progress.end.or(Some(end)));
+        // After the reason is there to be told.
+        self.room.close();
         self.feed.wake_all();
     }
 

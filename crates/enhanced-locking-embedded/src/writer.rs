@@ -6,13 +6,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use enhanced_locking_core::{Effects, LockTable};
-use enhanced_locking_foundation::{BackendError, BackendErrorKind, Timestamp};
+use enhanced_locking_core::Effects;
+use enhanced_locking_foundation::{BackendError, BackendErrorKind};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::OpenError;
 use crate::shared::{End, Shared, lost};
+use crate::slot::Job;
 use crate::store::{CommitError, Store};
 
 /// The most changes that share one commit: bounds the time the first of them waits for the others.
@@ -25,19 +26,10 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Below this size in bytes a journal is never too long.
 const MIN_JOURNAL: u64 = 64 * 1024;
 
-/// A change on its way through the writer.
-pub(crate) trait Job: Send {
-    /// Applies it to the table and keeps the result.
-    fn apply(&mut self, table: &mut LockTable, now: Timestamp);
-
-    /// Lets the caller have the result, or the reason why it does not count.
-    fn answer(self: Box<Self>, failed: Option<BackendError>);
-}
-
 /// What callers send to the writer.
 pub(crate) enum Message {
     /// A change.
-    Change(Box<dyn Job>),
+    Change(Job),
     /// Move everything into the data file, and say whether that worked.
     Checkpoint(oneshot::Sender<Result<(), OpenError>>),
     /// Answer what was sent before, let go of the files, and say so.
@@ -143,7 +135,7 @@ impl Writer {
     }
 
     /// Takes what is there: while one batch is committed, the next one gathers.
-    fn serve(&mut self, batch: &mut Vec<Box<dyn Job>>) -> (End, Option<oneshot::Sender<()>>) {
+    fn serve(&mut self, batch: &mut Vec<Job>) -> (End, Option<oneshot::Sender<()>>) {
         let end = loop {
             let Ok(message) = self.jobs.recv() else { break (End::Closed, None) };
             let (mut stop, mut asked) = (None, Vec::new());
@@ -158,9 +150,11 @@ impl Writer {
                 let more = batch.len() < MAX_BATCH && stop.is_none();
                 next = if more { self.jobs.try_recv().ok() } else { None };
             }
+            let places = batch.len();
             if let Err(end) = self.process(batch) {
                 return (end, stop);
             }
+            self.shared.room.add_permits(places);
             if self.store.journal_len() >= self.checkpoint_at {
                 self.checkpoint_in_passing();
             }
@@ -210,7 +204,7 @@ impl Writer {
         }
     }
 
-    fn process(&mut self, batch: &mut Vec<Box<dyn Job>>) -> Result<(), End> {
+    fn process(&mut self, batch: &mut Vec<Job>) -> Result<(), End> {
         let effects = {
             let mut table = self.shared.table.write();
             // Under the table's lock and before anything changes: a reader that sees a change, or what a panic left
@@ -220,7 +214,7 @@ impl Writer {
                 false
             });
             let now = self.shared.clock.now();
-            for job in batch.iter_mut() {
+            for job in batch.iter() {
                 job.apply(&mut table, now);
             }
             let effects = table.take_effects();
