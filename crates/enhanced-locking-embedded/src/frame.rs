@@ -21,7 +21,6 @@
 //! anything else that does not fit is damage, and reported.
 
 use enhanced_locking_core::TableMeta;
-use serde::Serialize;
 
 use crate::changes::{Change, Changes};
 use crate::log::{Seal, push_meta, split_meta};
@@ -113,19 +112,11 @@ impl Body {
     }
 
     /// Adds a record.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn put(
-        &mut self,
-        key: impl FnOnce(&mut Vec<u8>),
-        value: &impl Serialize,
-    ) -> Result<(), postcard::Error> {
+    pub(crate) fn put(&mut self, key: impl FnOnce(&mut Vec<u8>), value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.key(key);
         let before = self.0.len();
-        record::encode(value, &mut self.0)?;
+        record::push_record(&mut self.0, value);
         self.set_length(start + 4, before);
-        Ok(())
     }
 
     /// Adds that a record is gone.
@@ -135,7 +126,7 @@ impl Body {
 
     fn key(&mut self, key: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.0.len();
-        self.0.extend_from_slice(&[REMOVED.to_le_bytes(); 2].concat());
+        self.0.extend_from_slice(&[0xff; 8]);
         key(&mut self.0);
         self.set_length(start, start + 8);
         start
@@ -279,6 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::push_number;
 
     const BASE: u64 = 77;
 
@@ -293,8 +285,8 @@ mod tests {
             let time = Timestamp::from_micros(number);
             let mut body = Body::default();
             body.begin(&TableMeta { time, ..TableMeta::default() });
-            body.put(|key| key.extend(format!("k{number}").bytes()), &vec![7u8; *length]).unwrap();
-            body.put(|key| key.extend(b"last"), &number).unwrap();
+            body.put(|key| key.extend(format!("k{number}").bytes()), |value| value.extend(vec![7; *length]));
+            body.put(|key| key.extend(b"last"), |value| push_number(value, number));
             body.remove(|key| key.extend(format!("k{}", number - 1).bytes()));
             encode(number, BASE, &body, &mut frame);
             all.extend_from_slice(&frame);

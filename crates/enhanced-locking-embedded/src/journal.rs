@@ -339,7 +339,8 @@ mod tests {
     fn commit(journal: &mut Journal<Disk>, number: u64, seal: &Seal, bytes: usize) -> Result<(), bool> {
         let mut body = Body::default();
         body.begin(&TableMeta::default());
-        body.put(|key| key.extend(b"last"), &(number, vec![7u8; bytes])).unwrap();
+        let value = (number, vec![7u8; bytes]);
+        body.put(|key| key.extend(b"last"), |to| to.extend(postcard::to_allocvec(&value).unwrap()));
         journal.prepare(number, seal.digest, &body).map_err(|_| false)?;
         journal.append().map_err(|_| true)
     }

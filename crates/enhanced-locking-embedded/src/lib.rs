@@ -31,6 +31,7 @@ mod record;
 mod shared;
 mod slot;
 mod store;
+mod wire;
 mod writer;
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub(crate) fn digest_of_all(tree: Tree, txn: &RoTxn<'_>) -> Result<u64, heed::Er
 fn read_entry(key: &[u8], value: &[u8]) -> Result<StoredEntry, String> {
     let entry = decode::<Entry<'_>>(value).and_then(Entry::into_stored)?;
     let mut own = Vec::with_capacity(key.len());
-    push_entry_key(&mut own, &entry.request.ticket());
+    push_entry_key(&mut own, &entry.request.key, &entry.request.id);
     if own == key { Ok(entry) } else { Err("it says it is another one".to_owned()) }
 }
 

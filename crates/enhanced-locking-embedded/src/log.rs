@@ -1,6 +1,5 @@
 //! The log on disk, schema 2: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enhanced_locking_core::TableMeta;
@@ -8,9 +7,11 @@ use enhanced_locking_foundation::{
     AcquireRequest, Cause, EndReason, Ended, EventKind, FencingToken, LockEvent, OwnerId, Priority,
     RequestId, ResourceKey, Ticket, Timestamp, ValueError,
 };
-use serde::{Deserialize, Serialize};
+use hashbrown::HashMap;
+use serde::Deserialize;
 
-use crate::record::{Request, checked, with_checksum};
+use crate::record::{Request, checked, push_request, with_checksum};
+use crate::wire::{push_count, push_number, push_option, push_text};
 
 /// Where the log begins in the tree.
 pub(crate) const LOG: u8 = b'l';
@@ -47,7 +48,7 @@ impl Part {
 }
 
 /// The events of one commit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Batch<'a> {
     /// The requests its events are about, each once.
     #[serde(borrow)]
@@ -56,7 +57,7 @@ pub(crate) struct Batch<'a> {
     events: Vec<Event<'a>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Event<'a> {
     seq: u64,
     at: u64,
@@ -67,7 +68,7 @@ struct Event<'a> {
     kind: Kind<'a>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 enum Kind<'a> {
     Queued(u64),
     Acquired,
@@ -83,29 +84,79 @@ enum Kind<'a> {
     Other,
 }
 
-impl<'a> Batch<'a> {
-    pub(crate) fn of(events: &'a [LockEvent]) -> Self {
-        let mut requests: Vec<Request<'a>> = Vec::new();
-        let mut seen: BTreeMap<*const AcquireRequest, u32> = BTreeMap::new();
-        let mut index = |request: &'a Arc<AcquireRequest>| {
-            *seen.entry(Arc::as_ptr(request)).or_insert_with(|| {
-                requests.push(Request::of(request));
-                u32::try_from(requests.len() - 1).unwrap_or(u32::MAX)
-            })
-        };
-        let events = events
-            .iter()
-            .map(|event| Event {
-                seq: event.seq,
-                at: event.at.as_micros(),
-                request: event.request.as_ref().map(&mut index),
-                token: event.token.map(FencingToken::as_u64),
-                kind: Kind::of(&event.kind),
-            })
-            .collect();
-        Self { requests, events }
+/// Appends a [`Batch`].
+pub(crate) fn push_batch(bytes: &mut Vec<u8>, events: &[LockEvent]) {
+    let mut places: HashMap<*const AcquireRequest, u64> = HashMap::with_capacity(events.len());
+    let mut requests: Vec<&AcquireRequest> = Vec::with_capacity(events.len());
+    for request in events.iter().filter_map(|event| event.request.as_ref()) {
+        places.entry(Arc::as_ptr(request)).or_insert_with(|| {
+            requests.push(request);
+            requests.len() as u64 - 1
+        });
     }
+    push_count(bytes, requests.len());
+    for request in requests {
+        push_request(bytes, request);
+    }
+    push_count(bytes, events.len());
+    for event in events {
+        push_number(bytes, event.seq);
+        push_number(bytes, event.at.as_micros());
+        let place = event.request.as_ref().and_then(|request| places.get(&Arc::as_ptr(request)));
+        push_option(bytes, place.copied(), push_number);
+        push_option(bytes, event.token.map(FencingToken::as_u64), push_number);
+        push_kind(bytes, &event.kind);
+    }
+}
 
+/// Appends a [`Kind`]: its place among the variants, and what it has.
+fn push_kind(bytes: &mut Vec<u8>, kind: &EventKind) {
+    let mut number = |variant, number| {
+        push_number(bytes, variant);
+        push_number(bytes, number);
+    };
+    match kind {
+        EventKind::Queued { position } => number(0, *position as u64),
+        EventKind::Acquired => push_number(bytes, 1),
+        EventKind::Granted { waited_us } => number(2, *waited_us),
+        EventKind::Claimed => push_number(bytes, 3),
+        EventKind::Renewed => push_number(bytes, 4),
+        EventKind::Reprioritised { from } => {
+            push_number(bytes, 5);
+            bytes.push(u8::try_from(from.index()).unwrap_or(0));
+        }
+        EventKind::Transferred { from } => {
+            push_number(bytes, 6);
+            push_text(bytes, from.as_str());
+        }
+        EventKind::Ended { reason, cause } => {
+            push_number(bytes, 7);
+            push_text(bytes, reason.as_str());
+            push_text(bytes, &cause.actor);
+            push_text(bytes, &cause.reason);
+        }
+        EventKind::Resumed { extended } => number(8, *extended as u64),
+        _ => push_number(bytes, 9),
+    }
+}
+
+/// Appends the [`Ends`] of a commit: those its events tell of, and those it refused.
+pub(crate) fn push_ends<'a>(
+    bytes: &mut Vec<u8>,
+    count: usize,
+    ends: impl Iterator<Item = (&'a ResourceKey, &'a RequestId, Ended)>,
+) {
+    push_count(bytes, count);
+    for (key, id, ended) in ends {
+        push_text(bytes, key.as_str());
+        push_text(bytes, id.as_str());
+        push_text(bytes, ended.reason.as_str());
+        push_number(bytes, ended.at.as_micros());
+        push_option(bytes, ended.token.map(FencingToken::as_u64), push_number);
+    }
+}
+
+impl Batch<'_> {
     pub(crate) fn into_events(self) -> Result<Vec<LockEvent>, String> {
         let requests: Vec<Arc<AcquireRequest>> =
             self.requests.into_iter().map(|r| r.into_request().map(Arc::new)).collect::<Result<_, _>>()?;
@@ -128,10 +179,10 @@ impl<'a> Batch<'a> {
 
 /// The requests one commit finished, in order: they are remembered longer than the events that tell of them, when
 /// there are many events of other kinds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Ends<'a>(#[serde(borrow)] Vec<End<'a>>);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct End<'a> {
     key: &'a str,
     id: &'a str,
@@ -140,18 +191,7 @@ struct End<'a> {
     token: Option<u64>,
 }
 
-impl<'a> Ends<'a> {
-    pub(crate) fn of(ends: &'a [(Ticket, Ended)]) -> Self {
-        let end = |(ticket, ended): &'a (Ticket, Ended)| End {
-            key: ticket.key.as_str(),
-            id: ticket.id.as_str(),
-            reason: ended.reason.as_str(),
-            at: ended.at.as_micros(),
-            token: ended.token.map(FencingToken::as_u64),
-        };
-        Self(ends.iter().map(end).collect())
-    }
-
+impl Ends<'_> {
     pub(crate) fn into_ends(self) -> Result<Vec<(Ticket, Ended)>, String> {
         let bad = |error: ValueError| error.to_string();
         let end = |end: End<'_>| {
@@ -236,22 +276,7 @@ pub(crate) fn digest(key: &[u8], value: &[u8]) -> u64 {
     mixed ^ mixed >> 31
 }
 
-impl<'a> Kind<'a> {
-    fn of(kind: &'a EventKind) -> Self {
-        match kind {
-            EventKind::Queued { position } => Self::Queued(*position as u64),
-            EventKind::Acquired => Self::Acquired,
-            EventKind::Granted { waited_us } => Self::Granted(*waited_us),
-            EventKind::Claimed => Self::Claimed,
-            EventKind::Renewed => Self::Renewed,
-            EventKind::Reprioritised { from } => Self::Reprioritised(u8::try_from(from.index()).unwrap_or(0)),
-            EventKind::Transferred { from } => Self::Transferred(from.as_str()),
-            EventKind::Ended { reason, cause } => Self::Ended(reason.as_str(), &cause.actor, &cause.reason),
-            EventKind::Resumed { extended } => Self::Resumed(*extended as u64),
-            _ => Self::Other,
-        }
-    }
-
+impl Kind<'_> {
     fn into_kind(self) -> Result<EventKind, String> {
         let count = |n: u64| usize::try_from(n).map_err(|_| format!("{n} is no count"));
         Ok(match self {

@@ -19,9 +19,11 @@ use std::time::Duration;
 use enhanced_locking_core::{StoredEntry, StoredState};
 use enhanced_locking_foundation::{
     AcquireRequest, FencingToken, Lease, LockMode, Metadata, OwnerId, Priority, PullRequest, RequestId,
-    ResourceKey, Ticket, Timestamp, ValueError, Wait,
+    ResourceKey, Timestamp, ValueError, Wait,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+use crate::wire::{push_count, push_number, push_option, push_signed, push_text};
 
 /// Where holders and waiters begin in the tree.
 pub(crate) const ENTRY: u8 = b'e';
@@ -29,20 +31,19 @@ pub(crate) const ENTRY: u8 = b'e';
 pub(crate) const SCHEMA_KEY: &[u8] = b"mschema";
 
 /// Appends the tree key of an entry. Resource keys have no control characters, so that the zero parts them from the id.
-pub(crate) fn push_entry_key(bytes: &mut Vec<u8>, ticket: &Ticket) {
+pub(crate) fn push_entry_key(bytes: &mut Vec<u8>, key: &ResourceKey, id: &RequestId) {
     bytes.push(ENTRY);
-    bytes.extend_from_slice(ticket.key.as_str().as_bytes());
+    bytes.extend_from_slice(key.as_str().as_bytes());
     bytes.push(0);
-    bytes.extend_from_slice(ticket.id.as_str().as_bytes());
+    bytes.extend_from_slice(id.as_str().as_bytes());
 }
 
 /// Appends a record with its checksum.
-pub(crate) fn encode<T: Serialize>(record: &T, bytes: &mut Vec<u8>) -> Result<(), postcard::Error> {
+pub(crate) fn push_record(bytes: &mut Vec<u8>, record: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
-    *bytes = postcard::to_extend(record, std::mem::take(bytes))?;
+    record(bytes);
     let sum = crc32fast::hash(bytes.get(start..).unwrap_or_default());
     bytes.extend_from_slice(&sum.to_le_bytes());
-    Ok(())
 }
 
 /// Reads a record, if its checksum is right.
@@ -69,8 +70,57 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<&[u8], String> {
     Ok(body)
 }
 
+/// Appends a [`Request`].
+pub(crate) fn push_request(bytes: &mut Vec<u8>, request: &AcquireRequest) {
+    push_text(bytes, request.id.as_str());
+    push_text(bytes, request.key.as_str());
+    push_text(bytes, request.owner.as_str());
+    push_option(bytes, request.user.as_deref(), push_text);
+    push_option(bytes, request.pull.as_ref(), |bytes, pull| {
+        push_text(bytes, &pull.repo);
+        push_signed(bytes, pull.number);
+    });
+    bytes.push(match request.mode {
+        LockMode::Shared => 1,
+        _ => 0,
+    });
+    bytes.push(u8::try_from(request.priority.index()).unwrap_or(0));
+    push_option(bytes, request.lease.duration().map(micros), push_number);
+    push_option(bytes, request.wait.limit().map(micros), push_number);
+    push_option(bytes, request.max_age.map(micros), push_number);
+    let metadata = request.metadata.entries();
+    push_count(bytes, metadata.len());
+    for (name, value) in metadata {
+        push_text(bytes, name);
+        push_text(bytes, value);
+    }
+}
+
+/// Appends an [`Entry`].
+pub(crate) fn push_entry(bytes: &mut Vec<u8>, entry: &StoredEntry) {
+    push_request(bytes, &entry.request);
+    let push_time = |bytes: &mut Vec<u8>, at: &Option<Timestamp>| {
+        push_option(bytes, at.map(Timestamp::as_micros), push_number);
+    };
+    match &entry.state {
+        StoredState::Held { token, acquired_at, expires_at, claim_by } => {
+            push_number(bytes, 0);
+            push_number(bytes, token.as_u64());
+            push_number(bytes, acquired_at.as_micros());
+            push_time(bytes, expires_at);
+            push_time(bytes, claim_by);
+        }
+        StoredState::Waiting { enqueued_at, sequence, gives_up_at } => {
+            push_number(bytes, 1);
+            push_number(bytes, enqueued_at.as_micros());
+            push_number(bytes, *sequence);
+            push_time(bytes, gives_up_at);
+        }
+    }
+}
+
 /// A request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Request<'a> {
     id: &'a str,
     key: &'a str,
@@ -89,26 +139,7 @@ pub(crate) struct Request<'a> {
     metadata: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Request<'a> {
-    pub(crate) fn of(request: &'a AcquireRequest) -> Self {
-        Self {
-            id: request.id.as_str(),
-            key: request.key.as_str(),
-            owner: request.owner.as_str(),
-            user: request.user.as_deref(),
-            pull: request.pull.as_ref().map(|pull| (pull.repo.as_str(), pull.number)),
-            mode: match request.mode {
-                LockMode::Shared => 1,
-                _ => 0,
-            },
-            priority: u8::try_from(request.priority.index()).unwrap_or(0),
-            lease_us: request.lease.duration().map(micros),
-            wait_us: request.wait.limit().map(micros),
-            max_age_us: request.max_age.map(micros),
-            metadata: request.metadata.entries().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
-        }
-    }
-
+impl Request<'_> {
     pub(crate) fn into_request(self) -> Result<AcquireRequest, String> {
         let bad = |error: ValueError| error.to_string();
         let entries: BTreeMap<String, String> =
@@ -140,38 +171,20 @@ impl<'a> Request<'a> {
 }
 
 /// A holder or a waiter.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Entry<'a> {
     #[serde(borrow)]
     request: Request<'a>,
     state: State,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 enum State {
     Held { token: u64, acquired_at: u64, expires_at: Option<u64>, claim_by: Option<u64> },
     Waiting { enqueued_at: u64, sequence: u64, gives_up_at: Option<u64> },
 }
 
-impl<'a> Entry<'a> {
-    pub(crate) fn of(entry: &'a StoredEntry) -> Self {
-        let us = |at: &Option<Timestamp>| at.map(Timestamp::as_micros);
-        let state = match &entry.state {
-            StoredState::Held { token, acquired_at, expires_at, claim_by } => State::Held {
-                token: token.as_u64(),
-                acquired_at: acquired_at.as_micros(),
-                expires_at: us(expires_at),
-                claim_by: us(claim_by),
-            },
-            StoredState::Waiting { enqueued_at, sequence, gives_up_at } => State::Waiting {
-                enqueued_at: enqueued_at.as_micros(),
-                sequence: *sequence,
-                gives_up_at: us(gives_up_at),
-            },
-        };
-        Self { request: Request::of(&entry.request), state }
-    }
-
+impl Entry<'_> {
     pub(crate) fn into_stored(self) -> Result<StoredEntry, String> {
         let at = |us: Option<u64>| us.map(Timestamp::from_micros);
         let state = match self.state {

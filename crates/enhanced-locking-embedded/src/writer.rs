@@ -295,9 +295,6 @@ impl Writer {
 
     fn explain(&self, error: CommitError) -> OpenError {
         match error {
-            CommitError::Encode(e) => {
-                OpenError::io("writing a record to", self.store.path(), std::io::Error::other(e))
-            }
             CommitError::Journal(e) => OpenError::io("committing to", self.store.path(), e),
             CommitError::Checkpoint(e) => e,
         }

@@ -149,7 +149,7 @@ impl LockTable {
             self.pulls.insert((pull.clone(), request.key.clone(), request.id.clone()), handle);
         }
         if self.track_changes {
-            self.effects.dirty.push(request.ticket());
+            self.effects.dirty.push(Arc::clone(request));
         }
     }
 }

@@ -175,9 +175,9 @@ impl LockTable {
     }
 
     /// Notes that the stored record of a request is out of date.
-    fn touch(&mut self, request: &AcquireRequest) {
+    fn touch(&mut self, request: &Arc<AcquireRequest>) {
         if self.track_changes {
-            self.effects.dirty.push(request.ticket());
+            self.effects.dirty.push(Arc::clone(request));
         }
     }
 }
@@ -188,7 +188,7 @@ pub struct Effects {
     /// What happened, in order.
     pub events: Vec<LockEvent>,
     /// Requests whose stored record changed or went away; filled only if the table was asked to track changes.
-    pub dirty: Vec<Ticket>,
+    pub dirty: Vec<Arc<AcquireRequest>>,
     /// Requests refused before they were ever seen: part of the memory of ends, and not told by an event's request.
     pub refused: Vec<(Ticket, Ended)>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireRequest, Ended, EventKind, FencingToken, LockEvent, Ticket, Timestamp,
+    AcquireRequest, Ended, EventKind, FencingToken, LockEvent, RequestId, ResourceKey, Ticket, Timestamp,
 };
 use enhanced_locking_queue::Place;
 
@@ -76,10 +76,13 @@ impl LockTable {
         self.track_changes = true;
     }
 
-    /// The stored form of what a ticket names now; `None` if it neither holds nor waits.
+    /// The stored form of what a request is now; `None` if it neither holds nor waits.
     #[must_use]
-    pub fn stored(&self, ticket: &Ticket) -> Option<StoredEntry> {
-        let entry = &self.entries[self.live(ticket)?];
+    pub fn stored(&self, key: &ResourceKey, id: &RequestId) -> Option<StoredEntry> {
+        let entry = &self.entries[self.request(id)?];
+        if entry.request.key != *key {
+            return None;
+        }
         let state = match &entry.state {
             State::Holding(holding) => StoredState::Held {
                 token: holding.token,
@@ -151,10 +154,10 @@ impl LockTable {
 
     /// The end an event tells of, if it tells of one and of whom.
     #[must_use]
-    pub fn end_of(event: &LockEvent) -> Option<(Ticket, Ended)> {
+    pub fn end_of(event: &LockEvent) -> Option<(&AcquireRequest, Ended)> {
         match (&event.kind, &event.request) {
             (EventKind::Ended { reason, .. }, Some(request)) => {
-                Some((request.ticket(), Ended { reason: *reason, at: event.at, token: event.token }))
+                Some((request, Ended { reason: *reason, at: event.at, token: event.token }))
             }
             _ => None,
         }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use enhanced_locking_core::{Effects, LockTable, TableMeta, TablePolicy};
-use enhanced_locking_foundation::{Ended, Limits, LockEvent, Ticket};
+use enhanced_locking_foundation::{Ended, Limits, LockEvent, RequestId, ResourceKey};
 use heed::MdbError;
 
 use self::schema::{SCHEMA, UPGRADES, make, read_front};
@@ -22,8 +22,8 @@ use crate::env::Map;
 use crate::frame::Body;
 use crate::journal::Journal;
 use crate::load::{Records, read_seal};
-use crate::log::{Batch, Ends, Part, Seal, digest};
-use crate::record::{Entry, push_entry_key};
+use crate::log::{Part, Seal, digest, push_batch, push_ends};
+use crate::record::{push_entry, push_entry_key};
 use crate::{OpenError, pages};
 
 /// The files of one store.
@@ -56,8 +56,6 @@ pub(crate) struct Loaded {
 /// Why a commit did not happen.
 #[derive(Debug)]
 pub(crate) enum CommitError {
-    /// A record that cannot be written: a defect.
-    Encode(postcard::Error),
     /// The journal could not be written.
     Journal(std::io::Error),
     /// The journal is full and could not be moved into the data file.
@@ -121,8 +119,8 @@ impl Store {
     /// Makes what changed durable.
     pub(crate) fn commit(&mut self, table: &LockTable, effects: &Effects) -> Result<(), CommitError> {
         let (number, meta) = (self.newest.0 + 1, table.meta());
-        let ends = ends_of(effects);
-        self.describe(number, table, effects, &ends).map_err(CommitError::Encode)?;
+        let ends = ends_of(effects).count();
+        self.describe(number, table, effects, ends);
         self.journal.prepare(number, self.seal.digest, &self.body).map_err(CommitError::Journal)?;
         if let Err(error) = self.journal.append() {
             if let Err(error) = self.journal.retract() {
@@ -134,7 +132,7 @@ impl Store {
         }
         self.newest = (number, meta);
         self.events.add(number, effects.events.len());
-        self.ends.add(number, ends.len());
+        self.ends.add(number, ends);
         Ok(())
     }
 
@@ -220,29 +218,24 @@ impl Store {
     }
 
     /// Puts together what a commit says.
-    fn describe(
-        &mut self,
-        number: u64,
-        table: &LockTable,
-        effects: &Effects,
-        ends: &[(Ticket, Ended)],
-    ) -> Result<(), postcard::Error> {
+    fn describe(&mut self, number: u64, table: &LockTable, effects: &Effects, ends: usize) {
         let body = &mut self.body;
         body.begin(&table.meta());
-        for ticket in &effects.dirty {
-            let key = |key: &mut Vec<u8>| push_entry_key(key, ticket);
-            match table.stored(ticket) {
-                Some(stored) => body.put(key, &Entry::of(&stored))?,
+        for request in &effects.dirty {
+            let key = |key: &mut Vec<u8>| push_entry_key(key, &request.key, &request.id);
+            match table.stored(&request.key, &request.id) {
+                Some(stored) => body.put(key, |value| push_entry(value, &stored)),
                 None => body.remove(key),
             }
         }
         if !effects.events.is_empty() {
-            body.put(|key| key.extend(Part::Events.key(number)), &Batch::of(&effects.events))?;
+            let key = |key: &mut Vec<u8>| key.extend(Part::Events.key(number));
+            body.put(key, |value| push_batch(value, &effects.events));
         }
-        if !ends.is_empty() {
-            body.put(|key| key.extend(Part::Ends.key(number)), &Ends::of(ends))?;
+        if ends > 0 {
+            let key = |key: &mut Vec<u8>| key.extend(Part::Ends.key(number));
+            body.put(key, |value| push_ends(value, ends, ends_of(effects)));
         }
-        Ok(())
     }
 
     fn damaged(&self, found: String) -> OpenError {
@@ -250,10 +243,13 @@ impl Store {
     }
 }
 
-/// The requests that a batch finished.
-fn ends_of(effects: &Effects) -> Vec<(Ticket, Ended)> {
-    let told = effects.events.iter().filter_map(LockTable::end_of);
-    told.chain(effects.refused.iter().cloned()).collect()
+/// The requests that a batch finished: those its events tell of, and those it refused.
+fn ends_of(effects: &Effects) -> impl Iterator<Item = (&ResourceKey, &RequestId, Ended)> {
+    let told = effects.events.iter().filter_map(|event| {
+        let (request, ended) = LockTable::end_of(event)?;
+        Some((&request.key, &request.id, ended))
+    });
+    told.chain(effects.refused.iter().map(|(ticket, ended)| (&ticket.key, &ticket.id, ended.clone())))
 }
 
 /// An error of the map, by what an operator can do about it.
