@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +12,7 @@ use enhanced_locking_foundation::{
 };
 
 use crate::app::App;
-use crate::body::Json;
+use crate::body::{Answer, Json};
 use crate::limits::Slot;
 use crate::problem::Refusal;
 use crate::requests::wait_for_turn;

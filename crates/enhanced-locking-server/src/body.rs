@@ -1,11 +1,14 @@
-//! Reading what callers send: JSON bodies, query parameters, ids in addresses. Owns the words for malformed input; values are checked by the API's bodies.
+//! Reading what callers send: JSON bodies, query parameters, ids in addresses; and writing answers. Owns the words for malformed input; values are checked by the API's bodies.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use enhanced_locking_client::api::ProblemKind;
 use enhanced_locking_foundation::{ErrorCode, RequestId};
 use futures_util::StreamExt;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
@@ -106,6 +109,32 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     })?;
     json.end().map_err(|error| Refusal::field("", format!("the body goes on after the JSON: {error}")))?;
     Ok(value)
+}
+
+/// An answer in JSON.
+pub(crate) struct Answer<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        // Room for one lock: most answers are no longer, and need not move while they grow.
+        let mut text = Vec::with_capacity(1024);
+        match serde_json::to_writer(&mut text, &self.0) {
+            Ok(()) => {
+                let kind = HeaderValue::from_static("application/json");
+                let mut response = Response::new(Body::from(text));
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written");
+                let detail =
+                    "an error inside the service; ask with the same request id whether the change happened";
+                Refusal::new(ErrorCode::Unavailable, StatusCode::INTERNAL_SERVER_ERROR, detail)
+                    .with(|problem| problem.kind = Some(ProblemKind::Indeterminate))
+                    .into_response()
+            }
+        }
+    }
 }
 
 /// The parameters behind the `?`.

@@ -54,6 +54,8 @@ pub(crate) async fn serve(app: App, router: Router, stream: TcpStream, peer: Soc
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.config.read_timeout)
+        // Answers are small: to copy one behind its head costs less than to hand the system two pieces.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let stopping = app.stopping.clone();

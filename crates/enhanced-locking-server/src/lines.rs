@@ -1,13 +1,12 @@
 //! Calls that look at lines and the wait-for graph. Owns no order: that is the backend's.
 
-use axum::Json as Answer;
 use axum::extract::State;
 use enhanced_locking_client::api::{QueueStatus, QueueView, WaitEdgesPage};
 use enhanced_locking_foundation::{EdgeQuery, OwnerId, Page, QueueQuery};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::body::Params;
+use crate::body::{Answer, Params};
 use crate::problem::Refusal;
 use crate::requests::resource_key;
 

@@ -1,6 +1,5 @@
 //! Calls on locks: looking, releasing, renewing, handing over, and many at once; taking one is in `acquire`. Owns no lock rule: it translates to the port and back.
 
-use axum::Json as Answer;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use enhanced_locking_client::api::{
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use crate::acquire::refuse_when_draining;
 use crate::app::App;
 use crate::auth::audit;
-use crate::body::{Id, Json, Params};
+use crate::body::{Answer, Id, Json, Params};
 use crate::connection::Peer;
 use crate::problem::{Refusal, no_such_route};
 use crate::requests::{KeyParam, find, ticket};

@@ -1,6 +1,5 @@
 //! Calls about the service itself: health, metrics, figures, settings, cleaning up. Owns formats; judgement is behind [`Operations`](crate::Operations).
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +11,7 @@ use enhanced_locking_foundation::ErrorCode;
 
 use crate::BackupError;
 use crate::app::App;
-use crate::body::Json;
+use crate::body::{Answer, Json};
 use crate::problem::Refusal;
 
 /// The media type of OpenMetrics text.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use enhanced_locking_client::api::{
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::auth::audit;
-use crate::body::{Id, Json, Params};
+use crate::body::{Answer, Id, Json, Params};
 use crate::connection::Peer;
 use crate::limits::Slot;
 use crate::problem::Refusal;
