@@ -142,7 +142,7 @@ fn embedded(runtime: &Runtime, rounds: usize) {
 }
 
 fn service(runtime: &Runtime, rounds: usize) {
-    let service = runtime.block_on(Service::start());
+    let service = Service::start();
     for (callers, each) in [(1, 300), (64, 100)] {
         let (mut ours, mut floor, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
@@ -163,8 +163,6 @@ fn service(runtime: &Runtime, rounds: usize) {
             );
         }
     }
-    let _inside = runtime.enter();
-    drop(service);
 }
 
 fn hand_off(runtime: &Runtime) {

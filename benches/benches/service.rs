@@ -9,7 +9,7 @@ use enhanced_locking_benches::service::Service;
 
 fn over_http(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let service = runtime.block_on(Service::start());
+    let service = Service::start();
     let remote = service.remote();
     let mut group = c.benchmark_group("over HTTP");
     group.sample_size(10);
@@ -23,8 +23,6 @@ fn over_http(c: &mut Criterion) {
             b.iter_custom(|n| runtime.block_on(service.healthz(callers, each(n))));
         });
     }
-    let _inside = runtime.enter();
-    drop(service);
 }
 
 criterion_group!(benches, over_http);

@@ -15,32 +15,39 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A service on the embedded store, in this process, spoken to over TCP.
+/// A service on the embedded store, spoken to over TCP. It is in this process, but as far from its callers as one of
+/// its own: they share no runtime.
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    runtime: Option<Runtime>,
     _directory: tempfile::TempDir,
 }
 
 impl Service {
     /// Starts it on a free port.
-    pub async fn start() -> Self {
+    #[must_use]
+    pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = open(EmbeddedConfig::new(directory.path())).expect("the store opens");
-        let manager = LockManager::start(store, ManagerConfig::default());
-        let config =
-            ServerConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..ServerConfig::default() };
-        let server = Server::bind(config, manager.backend()).await.expect("a free port");
-        let address = server.local_addr();
-        let task = tokio::spawn(async move {
-            server.run(std::future::pending()).await;
-            drop(manager);
+        let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let address = runtime.block_on(async {
+            let store = open(EmbeddedConfig::new(directory.path())).expect("the store opens");
+            let manager = LockManager::start(store, ManagerConfig::default());
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let config = ServerConfig { listen, ..ServerConfig::default() };
+            let server = Server::bind(config, manager.backend()).await.expect("a free port");
+            let address = server.local_addr();
+            tokio::spawn(async move {
+                server.run(std::future::pending()).await;
+                drop(manager);
+            });
+            address
         });
-        Self { address, task, _directory: directory }
+        Self { address, runtime: Some(runtime), _directory: directory }
     }
 
     /// The service as a backend.
@@ -87,6 +94,9 @@ async fn healthz(address: SocketAddr, calls: usize) {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever drops it may be on another runtime, where waiting is not allowed.
+            runtime.shutdown_background();
+        }
     }
 }
