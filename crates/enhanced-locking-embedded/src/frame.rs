@@ -20,6 +20,8 @@
 //! a frame of which some blocks are older is torn, which only the newest commit can be, before it was answered;
 //! anything else that does not fit is damage, and reported.
 
+use std::ops::Range;
+
 use enhanced_locking_core::TableMeta;
 
 use crate::changes::{Change, Changes};
@@ -36,8 +38,10 @@ const REMOVED: u32 = u32::MAX;
 /// All that a journal says after a data file.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
-    /// The records of all its commits, one after the other.
-    records: Vec<u8>,
+    /// The journal, with the bodies of its commits put together in place: a second copy costs as much as all else.
+    bytes: Vec<u8>,
+    /// Where in there the records of each commit are.
+    records: Vec<Range<usize>>,
     /// The number of the newest commit and the counters it left, if there is one.
     pub(crate) newest: Option<(u64, TableMeta)>,
     /// Where the newest frame begins.
@@ -53,18 +57,17 @@ impl Story {
     ///
     /// # Errors
     /// What is damaged. Remains of an unfinished write are none.
-    pub(crate) fn read(journal: &[u8], seal: &Seal) -> Result<Self, String> {
+    pub(crate) fn read(mut journal: Vec<u8>, seal: &Seal) -> Result<Self, String> {
         let mut story = Self::default();
         let mut number = seal.number + 1;
-        let mut body = Vec::new();
-        while whole_frame(journal, story.end, number, seal.digest, &mut body)? {
+        while let Some(body) = whole_frame(&mut journal, story.end, number, seal.digest)? {
             let half = || format!("commit {number} has half a record");
-            let (meta, records) = split_meta(&body).ok_or_else(half)?;
+            let (meta, records) = journal.get(body.clone()).and_then(split_meta).ok_or_else(half)?;
+            story.records.push(body.end - records.len()..body.end);
             let mut rest = records;
             while !rest.is_empty() {
                 (_, rest) = split_record(rest).ok_or_else(half)?;
             }
-            story.records.extend_from_slice(records);
             story.newest = Some((number, meta));
             story.last = story.end;
             story.end += blocks(body.len()) * BLOCK;
@@ -85,18 +88,21 @@ impl Story {
                 _ => {}
             }
         }
+        story.bytes = journal;
         Ok(story)
     }
 
     /// What its commits come to.
     pub(crate) fn changes(&self) -> Changes<'_> {
-        let mut rest = &self.records[..];
-        std::iter::from_fn(|| {
-            let (change, after) = split_record(rest)?;
-            rest = after;
-            Some(change)
-        })
-        .collect()
+        let commits = self.records.iter().filter_map(|place| self.bytes.get(place.clone()));
+        let each = |mut rest| {
+            std::iter::from_fn(move || {
+                let change;
+                (change, rest) = split_record(rest)?;
+                Some(change)
+            })
+        };
+        commits.flat_map(each).collect()
     }
 }
 
@@ -177,22 +183,22 @@ fn blocks(body: usize) -> usize {
     1 + body.saturating_sub(BLOCK - HEADER).div_ceil(BLOCK - STAMP)
 }
 
-/// Reads the body of a commit's frame if it is all there; says no if the journal ends here.
+/// Puts the body of a commit's frame together where the frame begins, if it is all there, and says where it is then.
+/// Nothing if the journal ends here; all is left as it was then.
 fn whole_frame(
-    journal: &[u8],
+    journal: &mut [u8],
     at: usize,
     number: u64,
     base: u64,
-    body: &mut Vec<u8>,
-) -> Result<bool, String> {
-    let Some(first) = journal.get(at..at + BLOCK) else { return Ok(false) };
+) -> Result<Option<Range<usize>>, String> {
+    let Some(first) = journal.get(at..at + BLOCK) else { return Ok(None) };
     // A greater number is found when what is left is looked through.
     if stamp(first)? != Some(number) {
-        return Ok(false);
+        return Ok(None);
     }
     let damaged = |what: &str| format!("commit {number}: {what}");
     let short = || damaged("its frame is too short");
-    let length = u32_at(first, 12).ok_or_else(short)? as usize;
+    let (length, sum) = (u32_at(first, 12).ok_or_else(short)? as usize, u32_at(first, 24));
     let found_base = first.get(16..24).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
     if !is_header(first) {
         return Err(damaged("the checksum of its header is wrong"));
@@ -200,22 +206,24 @@ fn whole_frame(
     if found_base != Some(base) {
         return Err(damaged("it goes on from another data file"));
     }
-    let Some(frame) = journal.get(at..at + blocks(length) * BLOCK) else { return Ok(false) };
-    body.clear();
-    body.reserve(frame.len());
-    for (index, block) in frame.chunks(BLOCK).enumerate() {
+    let Some(frame) = journal.get_mut(at..at + blocks(length) * BLOCK) else { return Ok(None) };
+    for block in frame.chunks(BLOCK) {
         match stamp(block)? {
             Some(found) if found == number => {}
             Some(found) if found > number => return Err(damaged("a later one is in the middle of it")),
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
-        body.extend_from_slice(block.get(if index == 0 { HEADER } else { STAMP }..).ok_or_else(short)?);
     }
-    body.truncate(length);
-    if u32_at(first, 24) != Some(crc32fast::hash(body)) {
+    frame.copy_within(HEADER..BLOCK, 0);
+    for index in 1..frame.len() / BLOCK {
+        let start = index * BLOCK;
+        frame.copy_within(start + STAMP..start + BLOCK, start - HEADER - (index - 1) * STAMP);
+    }
+    let body = frame.get(..length).ok_or_else(short)?;
+    if sum != Some(crc32fast::hash(body)) {
         return Err(damaged("its checksum is wrong"));
     }
-    Ok(true)
+    Ok(Some(at..at + length))
 }
 
 /// The number of the commit a block is of; nothing if it was never written.
@@ -305,7 +313,7 @@ mod tests {
     #[test]
     fn an_empty_journal_and_one_of_zeros_say_nothing() {
         for journal in [&[][..], &[0; 3 * BLOCK], &[0; 100]] {
-            let story = Story::read(journal, &seal(5)).unwrap();
+            let story = Story::read(journal.to_vec(), &seal(5)).unwrap();
             assert_eq!((last(&story), story.end, story.torn), (None, 0, 0));
         }
     }
@@ -314,12 +322,12 @@ mod tests {
     fn what_the_data_file_has_already_is_passed_over() {
         let (journal, ends) = journal(1, &[10, 3_000, 10]);
         for (has, reads) in [(0, Some(3)), (3, None)] {
-            assert_eq!(last(&Story::read(&journal, &seal(has)).unwrap()), reads);
+            assert_eq!(last(&Story::read(journal.clone(), &seal(has)).unwrap()), reads);
         }
         // It was written from its beginning again: what is behind is older.
         let (newer, _) = self::journal(4, &[10]);
         let written = [&newer[..], &journal[newer.len()..]].concat();
-        let story = Story::read(&written, &seal(3)).unwrap();
+        let story = Story::read(written, &seal(3)).unwrap();
         assert_eq!((last(&story), story.end), (Some(4), newer.len()));
         assert!(ends[2] > newer.len());
     }
@@ -327,7 +335,7 @@ mod tests {
     #[test]
     fn a_journal_of_another_data_file_or_time_is_refused() {
         let (journal, _) = journal(4, &[10, 10]);
-        let says = |seal: &Seal| Story::read(&journal, seal).unwrap_err();
+        let says = |seal: &Seal| Story::read(journal.clone(), seal).unwrap_err();
         assert_eq!(says(&seal(2)), "it goes on with commit 4, where 3 is missing");
         assert_eq!(says(&Seal { digest: 78, ..seal(3) }), "commit 4: it goes on from another data file");
     }
@@ -354,7 +362,7 @@ mod tests {
                     all = false;
                 }
             }
-            let story = Story::read(&disk, &seal(first - 1)).unwrap();
+            let story = Story::read(disk, &seal(first - 1)).unwrap();
             let complete = first - 1 + lengths.len() as u64 - u64::from(!all);
             prop_assert_eq!(story.newest.map_or(first - 1, |(number, _)| number), complete);
             prop_assert_eq!(story.end, if all { written.len() } else { newest });
@@ -372,16 +380,17 @@ mod tests {
             at in any::<prop::sample::Index>(),
             bit in 0u8..8,
         ) {
-            let (good, ends) = journal(1, &lengths);
-            let wanted = Story::read(&good, &seal(0)).unwrap();
-            let mut bad = good.clone();
+            let (mut bad, ends) = journal(1, &lengths);
+            let wanted = Story::read(bad.clone(), &seal(0)).unwrap();
             let at = at.index(bad.len());
             bad[at] ^= 1 << bit;
-            match Story::read(&bad, &seal(0)) {
+            match Story::read(bad, &seal(0)) {
                 Err(_) => {}
                 // Nothing is behind the body of a frame in its last block.
                 Ok(story) => {
-                    prop_assert_eq!((story.newest, &story.records), (wanted.newest, &wanted.records));
+                    prop_assert_eq!(story.newest, wanted.newest);
+                    prop_assert_eq!(story.changes().put(), wanted.changes().put());
+                    prop_assert!(story.changes().removed().eq(wanted.changes().removed()));
                     let end = ends.iter().find(|end| at < **end).unwrap();
                     prop_assert!(end - at <= BLOCK);
                 }

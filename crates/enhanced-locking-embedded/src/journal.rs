@@ -13,8 +13,10 @@ use crate::directory::sync_directory;
 use crate::frame::{self, Body, Story};
 use crate::log::Seal;
 
-/// By how much the file grows.
+/// By how much the file grows at least.
 const GROWTH: u64 = 256 * 1024;
+/// By how much it grows at most: twice as large each time, until then.
+const MAX_GROWTH: u64 = 4 * 1024 * 1024;
 
 /// The longest body, in bytes: lengths in a frame have 32 bits.
 const MAX_BODY: usize = 1 << 30;
@@ -100,7 +102,7 @@ impl<M: Medium> Journal<M> {
     /// [`OpenError::Damaged`], or what the system said.
     pub(crate) fn recover(&mut self, seal: &Seal) -> Result<Story, OpenError> {
         let bytes = self.read(u64::MAX)?;
-        let story = self.understand(&bytes, seal)?;
+        let story = self.understand(bytes.clone(), seal)?;
         // Written again and not only synced: after a sync that failed, the system may take the old write for done.
         let newest = bytes.get(story.last..story.end).unwrap_or_default();
         let rewritten = if newest.is_empty() { Ok(()) } else { self.medium.write(newest, story.last as u64) };
@@ -117,7 +119,7 @@ impl<M: Medium> Journal<M> {
     /// # Errors
     /// [`OpenError::Damaged`], or what the system said.
     pub(crate) fn replay(&self, seal: &Seal, newest: u64) -> Result<Story, OpenError> {
-        let story = self.understand(&self.read(self.end)?, seal)?;
+        let story = self.understand(self.read(self.end)?, seal)?;
         match story.newest {
             Some((number, _)) if number == newest => Ok(story),
             found => Err(OpenError::Damaged {
@@ -193,7 +195,7 @@ impl<M: Medium> Journal<M> {
         self.medium.read(most).map_err(|e| OpenError::io("reading", &self.path, e))
     }
 
-    fn understand(&self, bytes: &[u8], seal: &Seal) -> Result<Story, OpenError> {
+    fn understand(&self, bytes: Vec<u8>, seal: &Seal) -> Result<Story, OpenError> {
         Story::read(bytes, seal).map_err(|found| OpenError::Damaged { file: self.path.clone(), found })
     }
 
@@ -206,14 +208,22 @@ impl<M: Medium> Journal<M> {
         self.medium.sync()
     }
 
-    /// Writes zeros up to a size ahead, once: later syncs need not wait for the file system's own records.
+    /// Writes zeros up to a size ahead, once: later syncs need not wait for the file system's own records. By much at
+    /// a time, because the next sync does wait for them.
     fn grow(&mut self, needed: u64) -> std::io::Result<()> {
-        while self.size < needed {
-            let size = (self.size + 1).next_multiple_of(GROWTH);
-            let zeros = vec![0; usize::try_from(size - self.size).map_err(std::io::Error::other)?];
-            self.medium.write(&zeros, self.size)?;
-            self.size = size;
+        if self.size >= needed {
+            return Ok(());
         }
+        let least = needed.next_multiple_of(GROWTH);
+        let size = least.max(self.size + self.size.min(MAX_GROWTH));
+        // A disk that is almost full may have room for what is needed.
+        self.extend(size).or_else(|_| self.extend(least))
+    }
+
+    fn extend(&mut self, size: u64) -> std::io::Result<()> {
+        let zeros = vec![0; usize::try_from(size - self.size).map_err(std::io::Error::other)?];
+        self.medium.write(&zeros, self.size)?;
+        self.size = size;
         Ok(())
     }
 }
