@@ -143,7 +143,7 @@ fn embedded(runtime: &Runtime, rounds: usize) {
 
 fn service(runtime: &Runtime, rounds: usize) {
     let service = Service::start();
-    for (callers, each) in [(1, 300), (64, 100)] {
+    for (callers, each) in [(1, 300), (64, 500)] {
         let (mut ours, mut floor, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let mine = rate(callers * each, runtime.block_on(pairs::run(service.remote(), callers, each)));
