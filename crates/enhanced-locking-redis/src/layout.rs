@@ -4,7 +4,7 @@ use enhanced_locking_foundation::{RequestId, ResourceKey};
 use uuid::Uuid;
 
 /// The form of the stored data. A store with another one is not opened.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// First byte of a packed UUID. Ids that callers choose have no control characters.
 const PACKED: u8 = 1;
@@ -13,14 +13,15 @@ const PACKED: u8 = 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     namespace: String,
-    buckets: Vec<[String; 7]>,
+    buckets: Vec<[String; 8]>,
 }
 
 impl Layout {
     /// The layout of a namespace with so many buckets.
     pub(crate) fn new(namespace: &str, buckets: u16) -> Self {
         let keys = |bucket: u16| {
-            ["s", "x", "w", "d", "e", "a", "n:"].map(|name| format!("{{{namespace}:b{bucket:03}}}:{name}"))
+            ["s", "x", "w", "d", "e", "a", "n:", "f"]
+                .map(|name| format!("{{{namespace}:b{bucket:03}}}:{name}"))
         };
         Self { namespace: namespace.to_owned(), buckets: (0..buckets).map(keys).collect() }
     }
@@ -45,7 +46,7 @@ impl Layout {
     }
 
     /// The keys of a bucket, as scripts declare them.
-    pub(crate) fn keys(&self, bucket: usize) -> &[String; 7] {
+    pub(crate) fn keys(&self, bucket: usize) -> &[String; 8] {
         &self.buckets[bucket]
     }
 

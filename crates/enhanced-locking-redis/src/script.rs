@@ -8,8 +8,9 @@ use enhanced_locking_foundation::{EndReason, Limits, Page, Priority, QueuePlace}
 use crate::RedisConfig;
 
 /// The parts, in order: what is used stands before what uses it.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     include_str!("scripts/store.lua"),
+    include_str!("scripts/short.lua"),
     include_str!("scripts/feed.lua"),
     include_str!("scripts/index.lua"),
     include_str!("scripts/handoff.lua"),
@@ -24,42 +25,54 @@ const STRICT: &str = include_str!("scripts/strict.lua");
 
 /// What an operation on a free resource needs. Everything else is made only when it is first used: a script makes
 /// all its functions anew with every call, and that would cost more than what they do.
-const HOT: [&str; 34] = [
+const HOT: [&str; 16] = [
     "load",
-    "get",
-    "take",
-    "packed",
-    "touch",
     "many",
     "flush",
-    "reply",
-    "add_entries",
+    "sync",
+    "do_acquire",
+    "do_release",
+    "end_plain",
+    "text",
     "emit",
     "append_events",
-    "ended",
-    "remember",
+    "over",
     "tell",
-    "deadline",
-    "schedule",
-    "is_anything_over",
-    "selectors",
-    "add_holder",
-    "remove",
     "first_holder",
     "first_waiting",
-    "finish",
-    "promote",
-    "hold",
+    "next_token",
     "expiry",
-    "refusal",
-    "no_room",
-    "grant_now",
-    "held_reply",
-    "do_acquire",
-    "holder",
-    "settled_holder",
-    "do_release",
 ];
+/// Operations by their numbers, from 1.
+const OPERATIONS: [&str; 25] = [
+    "acquire",
+    "release",
+    "renew",
+    "poll",
+    "cancel",
+    "reprioritise",
+    "transfer",
+    "withdraw",
+    "find",
+    "acquire_all",
+    "force",
+    "clear",
+    "sweep",
+    "resource",
+    "locks",
+    "selected",
+    "queues",
+    "owner_edges",
+    "edges",
+    "stats",
+    "events",
+    "listen",
+    "now",
+    "ping",
+    "replication",
+];
+/// Variables that all functions share; what they hold is told at the head of `store.lua` and in `short.lua`.
+const SHARED: &str = "F, S, K, M, B, E, D, V, L, A, R, P, Q, T, pending, call, now";
 
 /// The clock is read once per call (design §4, "time").
 const SERVER_TIME: &str =
@@ -69,13 +82,18 @@ const TEST_TIME: &str = "now = tonumber(ARGV[2])\n";
 /// End of the name of the function that may be called when memory is full: for what does not add to it.
 pub(crate) const FREE: &str = "free";
 
-/// Fields of a stored entry, in order, from 1.
+/// Fields of an entry in a script, from 1. What the request says comes as the asker has packed it: the tail.
 const ENTRY: [&str; 17] = [
-    "key", "owner", "mode", "priority", "lease", "wait", "max_age", "user", "repo", "number", "metadata",
-    "node", "token", "since", "limit", "alive", "sequence",
+    "tail", "key", "owner", "pull", "mode", "lease", "wait", "max_age", "priority", "user", "metadata",
+    "token", "since", "limit", "alive", "sequence", "node",
 ];
-/// Fields of a remembered end.
-const ENDED: [&str; 5] = ["ended_key", "ended_reason", "ended_at", "ended_token", "ended_number"];
+/// How many of them the tail has.
+pub(crate) const SAID: usize = 10;
+/// Fields of a remembered end; the first is what kind of a stored form it is.
+const ENDED: [&str; 6] =
+    ["ended_kind", "ended_reason", "ended_at", "ended_token", "ended_number", "ended_key"];
+/// First bytes of stored forms: a holder that has claimed, any other live entry, an end.
+pub(crate) const KINDS: [&str; 3] = ["plain", "other", "over"];
 /// The bucket's own figures, all numbers. Those of the priorities are one after the other.
 const META: [&str; 15] = [
     "last_token",
@@ -151,12 +169,14 @@ impl Code {
         constants.fill(strict.unwrap_or_default(), &mut hot);
         constants.fill(RUN, &mut run);
         let head: String = head;
+        let operations = OPERATIONS.map(|name| format!("'do_{name}'")).join(", ");
+        let operations = format!("local operations = {{ {operations} }}\n");
         let script = format!(
-            "local F, S, K, call, now = {{}}\n{time}{head}{hot}setmetatable(F, {{ __index = function(_, name)\n\
+            "local {SHARED} = {{}}\n{operations}{time}{head}{hot}setmetatable(F, {{ __index = function(_, name)\n\
              setmetatable(F, nil)\n{cold}return F[name]\nend }})\n{run}"
         );
         let body = format!(
-            "local F, S, K, call, now, ARGV, KEYS = {{}}\n{hot}{cold}local function run(keys, args)\n\
+            "local {SHARED}, ARGV, KEYS = {{}}\n{operations}{hot}{cold}local function run(keys, args)\n\
              KEYS, ARGV = keys, args\n{time}{head}{run}end\n"
         );
         // Two copies of one hash with different beginnings: enough to tell versions and settings apart.
@@ -240,8 +260,15 @@ impl Constants {
             ("note_lease", only_strict("F.note_lease(lease)")),
             ("meta_empty", vec!["0"; meta.len()].join(", ")),
             ("meta_len", meta.len().to_string()),
-            ("ended_len", ENDED.len().to_string()),
+            ("said", SAID.to_string()),
+            ("plain_format", "<Bddd".to_owned()),
+            ("plain_len", "25".to_owned()),
+            ("other_format", "<Bddddd".to_owned()),
+            ("other_len", "41".to_owned()),
+            ("over_format", "<BBddd".to_owned()),
+            ("event_format", "<BdddHII".to_owned()),
         ];
+        all.extend(KINDS.iter().enumerate().map(|(at, name)| (*name, at.to_string())));
         for names in [&ENTRY[..], &ENDED, &meta, &EVENTS] {
             all.extend(names.iter().enumerate().map(|(at, name)| (*name, (at + 1).to_string())));
         }

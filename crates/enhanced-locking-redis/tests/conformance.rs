@@ -69,11 +69,12 @@ impl Redis {
         }
     }
 
-    /// Many buckets, but for the cases about what only one has: exact totals, and an order among all keys in what
-    /// happens at the same instant.
+    /// Many buckets, but for the cases about what only one has: exact totals, an order among all keys in what
+    /// happens at the same instant, and the sight of an id under every key.
     fn spread(place: Place) -> Self {
-        const WHOLE: [&str; 8] = [
+        const WHOLE: [&str; 9] = [
             "clearing::all_of_a_pull_ends_before_anything_is_handed_on",
+            "idempotency::an_id_that_lives_on_another_key_is_refused",
             "limits::a_batch_that_does_not_fit_takes_nothing",
             "limits::an_owner_waits_in_so_many_lines",
             "limits::so_many_are_held_in_all",

@@ -154,7 +154,7 @@ impl LockBackend for RedisBackend {
     async fn acquire(&self, request: AcquireRequest) -> Result<AcquireOutcome, AcquireError> {
         request.check()?;
         let reply = self.dispatch.ask(self.bucket(&request.key), Operation::acquire(&request)).await?;
-        let (outcome, new) = wire::acquired(&reply.bytes, &request.id, &self.config.policy.limits)?;
+        let (outcome, new) = wire::acquired(&reply.bytes, request, &self.config.policy.limits)?;
         match (reply.missing, &outcome) {
             (None, _) | (Some(_), AcquireOutcome::Busy(_)) => Ok(outcome),
             (Some(missing), AcquireOutcome::Held(record)) if new => {

@@ -27,8 +27,9 @@ impl RedisBackend {
         self.merged(query.cursor.as_deref(), query.limit, show, |bucket, after, limit| {
             let operation = match &selector {
                 Some(selector) => {
-                    let (owner, pull) = (query.owner.as_ref(), query.pull.as_ref());
-                    Operation::selected(selector, prefix, after.as_ref(), limit, owner, pull)
+                    // What is selected by needs no look at each.
+                    let pull = query.pull.as_ref().filter(|_| query.owner.is_some());
+                    Operation::selected(selector, prefix, after.as_ref(), limit, pull)
                 }
                 None => Operation::locks(prefix, after.as_ref(), limit),
             };

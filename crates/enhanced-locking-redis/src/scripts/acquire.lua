@@ -39,12 +39,12 @@ function F.grant_now(id, entry, free)
   F.hold(entry, 0)
   F.add_holder(id, entry, true)
   F.schedule(id, entry, 0)
-  F.emit($event_acquired, id, F.packed(id), entry[$token])
+  F.emit($event_acquired, id, F.packed(id), 0, '', '')
 end
 
--- 0 stands for a lock that was granted just now, 1 for one that was held before.
-function F.held_reply(id, tag)
-  return cmsgpack.pack(tag or 1, id, F.packed(id))
+-- A lock that was held before. One that was granted just now is answered with the head of its stored form.
+function F.held_reply(id)
+  return cmsgpack.pack(1, id, F.packed(id))
 end
 
 -- The place of a waiter, as it sees it.
@@ -77,7 +77,7 @@ function F.claim(id, entry)
   if entry[$token] == 0 then return false end
   if entry[$alive] > 0 then
     F.extend(id, entry)
-    F.emit($event_claimed, id, F.packed(id), entry[$token])
+    F.emit($event_claimed, id, F.packed(id), 0, '', '')
   end
   return true
 end
@@ -86,7 +86,7 @@ end
 function F.extend(id, entry)
   local before = F.deadline(entry)
   entry[$alive], entry[$node] = 0, ''
-  entry[$limit] = F.expiry(entry, entry[$since])
+  entry[$limit] = F.expiry(entry[$lease], entry[$max_age], entry[$since])
   F.schedule(id, entry, before)
   F.touch(id)
   S.changed = true
@@ -115,18 +115,11 @@ function F.enqueue(id, entry)
   F.add_selectors(id, entry)
   F.schedule(id, entry, 0)
   local ahead = call('ZLEXCOUNT', K[3], '[' .. entry[$key] .. '\0', '(' .. F.place(id, entry))
-  F.emit($event_queued, id, F.packed(id), 0, ahead + 1)
+  F.emit($event_queued, id, F.packed(id), ahead + 1, '', '')
 end
 
-function F.do_acquire(id, wanted)
+function F.acquire_settled(id, wanted)
   local key = wanted[$key]
-  if not $paused and not F.first_holder(key) and not F.first_waiting(key) then
-    -- Nobody holds or waits: the common case has nothing to settle and nobody to ask.
-    local refusal = F.refusal(id, wanted) or F.no_room(1)
-    if refusal then return refusal end
-    F.grant_now(id, wanted, true)
-    return F.held_reply(id, 0)
-  end
   F.settle(key)
   local own, refusal = F.existing(id, wanted)
   if refusal then return refusal end
@@ -140,7 +133,7 @@ function F.do_acquire(id, wanted)
     refusal = F.no_room(1)
     if refusal then return refusal end
     F.grant_now(id, wanted, not F.first_holder(key) and not F.first_waiting(key))
-    return F.held_reply(id, 0)
+    return string.sub(F.packed(id), 1, $plain_len)
   end
   if wanted[$wait] == 0 then
     if $paused then return cmsgpack.pack(9, $paused) end
@@ -155,7 +148,9 @@ function F.do_acquire(id, wanted)
 end
 
 -- Takes all of the locks or none. `keys` names them in their order, by number; `dry` only asks.
-function F.do_acquire_all(ids, requests, order, dry)
+function F.do_acquire_all(ids, tails, order, dry)
+  local requests = {}
+  for n = 1, #ids do requests[n] = F.wanted(tails[n]) end
   for n = 1, #order do F.settle(requests[order[n]][$key]) end
   local own, blocked, new = {}, {}, 0
   for n = 1, #ids do

@@ -5,7 +5,7 @@ function F.finish(id, entry, reason, actor, text)
   local blob, token = F.packed(id), entry[$token]
   F.remove(id, entry)
   F.remember(id, entry[$key], reason, token)
-  F.emit($event_ended, id, blob, token, reason, actor, text)
+  F.emit($event_ended, id, blob, reason, actor or '', text or '')
   -- Those who hold and have claimed are awaited by nobody.
   if token == 0 or entry[$alive] > 0 then F.hint(id, entry) end
 end
@@ -46,7 +46,7 @@ function F.settle(key)
   local members = call('ZRANGEBYSCORE', K[4], '-inf', now, 'LIMIT', 0, size + 1)
   local over = {}
   if #members <= size then
-    local prefix = key .. '\0'
+    local prefix = 'h' .. key .. '\0'
     for n = 1, #members do
       if string.sub(members[n], 1, #prefix) == prefix then over[#over + 1] = string.sub(members[n], #prefix + 1) end
     end
@@ -92,7 +92,7 @@ function F.promote(key)
     if F.is_over(entry) or not F.fits(key, entry[$mode]) then return granted end
     local waited = now - entry[$since]
     F.seat(id, entry, F.claim_by(entry))
-    F.emit($event_granted, id, F.packed(id), entry[$token], math.max(0, waited))
+    F.emit($event_granted, id, F.packed(id), math.max(0, waited), '', '')
     F.hint(id, entry)
     granted[#granted + 1] = id
   end
@@ -109,10 +109,15 @@ end
 
 -- Gives an entry a token of its own and its full lease.
 function F.hold(entry, claim_by)
-  local m = S.m
-  m[$last_token] = math.max(m[$last_token] + 1, now)
-  entry[$token], entry[$since], entry[$sequence] = m[$last_token], now, 0
-  entry[$limit], entry[$alive] = F.expiry(entry, now), claim_by
+  entry[$token], entry[$since], entry[$sequence] = F.next_token(), now, 0
+  entry[$limit], entry[$alive] = F.expiry(entry[$lease], entry[$max_age], now), claim_by
+end
+
+function F.next_token()
+  local token = M[$last_token] + 1
+  if token < now then token = now end
+  M[$last_token] = token
+  return token
 end
 
 -- Until when a lock handed over must be claimed: within the window, and never beyond its greatest age; 0 if sticky.
@@ -124,8 +129,7 @@ function F.claim_by(entry)
 end
 
 -- When a lock ends that was acquired then and is renewed now; 0 if it does not.
-function F.expiry(entry, acquired)
-  local lease, age = entry[$lease], entry[$max_age]
+function F.expiry(lease, age, acquired)
   if lease == 0 then return age == 0 and 0 or acquired + age end
   $note_lease
   if age == 0 then return now + lease end

@@ -4,7 +4,7 @@
 --   names      all scores zero, so in the order of bytes: holders, and what owners and pull requests have
 --              'h' key 0 id, 'o' owner 0 key 0 id, 'p' repository 0 number 0 key 0 id
 --   line       key 0 rank sequence id         rank and sequence with 16 digits each; all scores zero as well
---   deadlines  key 0 id                       score: when time ends it, in microseconds
+--   deadlines  'h' key 0 id                   score: when time ends it, in microseconds
 --   arrivals   id                             score: when it joined the line
 
 -- The part of a member after the last of so many zero bytes.
@@ -39,7 +39,7 @@ end
 function F.schedule(id, entry, before)
   local at = F.deadline(entry)
   if at == before then return end
-  local member = entry[$key] .. '\0' .. id
+  local member = 'h' .. entry[$key] .. '\0' .. id
   if at == 0 then
     call('ZREM', K[4], member)
     return
@@ -70,8 +70,8 @@ end
 
 -- The names of an entry by its owner, and by its pull request if it has one.
 function F.selectors(id, entry)
-  local own = '\0' .. entry[$key] .. '\0' .. id
-  return 'o' .. entry[$owner] .. own, entry[$repo] and 'p' .. entry[$repo] .. '\0' .. entry[$number] .. own
+  local own = entry[$key] .. '\0' .. id
+  return 'o' .. entry[$owner] .. '\0' .. own, entry[$pull] and 'p' .. entry[$pull] .. own
 end
 
 function F.add_selectors(id, entry)
@@ -98,9 +98,14 @@ function F.add_holder(id, entry, new)
     call('ZADD', K[2], 0, holder)
   end
   S.m[$held] = S.m[$held] + 1
-  S.entry[id] = entry
-  F.touch(id)
+  F.live_again(id, entry)
   S.changed = true
+end
+
+-- Takes in an entry that may be new, and stored as something else before.
+function F.live_again(id, entry)
+  E[id], S.ended[id] = entry, nil
+  F.touch(id)
 end
 
 -- Adds a waiter to the sets that only waiters are in.
@@ -111,8 +116,7 @@ function F.add_waiter(id, entry)
   m[$waiting] = m[$waiting] + 1
   m[at] = m[at] + 1
   F.count_waiting(entry[$owner], 1)
-  S.entry[id] = entry
-  F.touch(id)
+  F.live_again(id, entry)
   S.changed = true
 end
 
@@ -138,10 +142,9 @@ function F.remove(id, entry)
     F.leave_line(id, entry)
     if pull then call('ZREM', K[2], owner, pull) else call('ZREM', K[2], owner) end
   end
-  if F.deadline(entry) > 0 then call('ZREM', K[4], entry[$key] .. '\0' .. id) end
+  if F.deadline(entry) > 0 then call('ZREM', K[4], 'h' .. entry[$key] .. '\0' .. id) end
   S.changed = true
-  S.entry[id] = false
-  F.touch(id)
+  E[id], B[id], D[id] = false, false, true
   -- An exclusive holder is alone: without a line in the bucket nothing can be left of its resource.
   if not (entry[$token] > 0 and entry[$mode] == 0) and F.first_holder(entry[$key]) then return end
   if F.first_waiting(entry[$key]) then return end

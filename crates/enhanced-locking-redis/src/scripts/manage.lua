@@ -2,7 +2,7 @@
 -- hand-offs are in handoff.lua.
 
 -- Hands a lock to another owner with a new token; to its waiting request, if it has one.
-function F.do_transfer(id, key, token, owner, user, repo, number)
+function F.do_transfer(id, key, token, owner, user, pull)
   local entry = F.settled_holder(id, key, token)
   local other = F.owned(owner, key)
   if not entry then
@@ -20,13 +20,13 @@ function F.do_transfer(id, key, token, owner, user, repo, number)
   if other then return F.transfer_to(id, entry, other) end
   local before = F.deadline(entry)
   F.remove_selectors(id, entry)
-  entry[$owner], entry[$user], entry[$repo], entry[$number] = owner, user, repo, number
-  entry[$node] = ''
+  entry[$owner], entry[$user], entry[$pull] = owner, user, pull
+  entry[$node], entry[$tail] = '', nil
   F.add_selectors(id, entry)
   F.hold(entry, 0)
   F.schedule(id, entry, before)
   F.touch(id)
-  F.emit($event_transferred, id, F.packed(id), entry[$token], 0, from)
+  F.emit($event_transferred, id, F.packed(id), 0, from, '')
   F.hint(id, entry)
   return F.held_reply(id)
 end
@@ -38,7 +38,7 @@ function F.transfer_to(id, entry, other)
   local key, from = entry[$key], entry[$owner]
   F.finish(id, entry, $transferred)
   F.seat(other, heir, F.claim_by(heir))
-  F.emit($event_transferred, other, F.packed(other), heir[$token], 0, from)
+  F.emit($event_transferred, other, F.packed(other), 0, from, '')
   F.hint(other, heir)
   local reply = F.held_reply(other)
   -- A waiter that left the head of the line may have been what kept shared ones behind it waiting.
@@ -99,14 +99,27 @@ function F.do_clear(prefix, most, actor, text)
   local values, count = { more and 1 or 0, 0 }, 0
   -- Every end comes before any hand-off, so that nothing is handed to what is being cleared.
   for n = 1, #ids do
-    local entry = F.get(ids[n])
-    if entry then
+    local id = ids[n]
+    -- What was settled is not stored as it was.
+    local blob = B[id] or F.get(id) and F.packed(id)
+    local kind = blob and string.byte(blob)
+    if kind and kind ~= $over then
       count = count + 1
-      values[#values + 1] = ids[n]
-      values[#values + 1] = F.packed(ids[n])
-      F.finish(ids[n], entry, $owner_gone, actor, text)
+      values[#values + 1] = id
+      values[#values + 1] = blob
+      local _, key, owner, pull, mode
+      if kind == $plain then _, key, owner, pull, mode = cmsgpack.unpack_limit(blob, 4, $plain_len) end
+      if mode == 0 then
+        local _, token, _, limit = struct.unpack('$plain_format', blob)
+        F.end_plain(id, blob, key, owner, pull, token, limit, $owner_gone, actor, text)
+        if not F.first_waiting(key) then M[$resources] = M[$resources] - 1 end
+      else
+        F.sync()
+        F.finish(id, F.get(id), $owner_gone, actor, text)
+      end
     end
   end
+  F.sync()
   values[2] = count
   for n = 1, #distinct do F.promote(distinct[n]) end
   return F.reply(values)
@@ -118,7 +131,7 @@ function F.do_sweep(budget)
   while ended < budget do
     local first = call('ZRANGEBYSCORE', K[4], '-inf', now, 'LIMIT', 0, 1)[1]
     if not first then break end
-    local key, id = F.key_and_id(first)
+    local key, id = F.key_and_id(string.sub(first, 2))
     F.finish_over(id, F.get(id))
     F.promote(key)
     ended = ended + 1

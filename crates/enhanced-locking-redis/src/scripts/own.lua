@@ -26,7 +26,7 @@ function F.not_held(tag, id, key)
   return cmsgpack.pack(tag, ended[$ended_reason], ended[$ended_at], ended[$ended_token], current)
 end
 
-function F.do_release(id, key, token)
+function F.release_settled(id, key, token)
   local entry = F.settled_holder(id, key, token)
   if not entry then
     local ended = F.ended(id, key)
@@ -45,7 +45,7 @@ function F.do_withdraw(id, key, token)
   if entry then
     local blob = F.packed(id)
     F.remove(id, entry)
-    F.emit($event_ended, id, blob, token, $cancelled)
+    F.emit($event_ended, id, blob, $cancelled, '', '')
     F.promote(key)
   end
   return cmsgpack.pack(1)
@@ -56,12 +56,12 @@ function F.do_renew(id, key, token, lease)
   if not entry then return F.not_held(3, id, key) end
   if entry[$lease] > 0 then
     if lease > 0 then
-      entry[$lease] = lease
+      entry[$lease], entry[$tail] = lease, nil
       F.touch(id)
     end
     if not (entry[$alive] > 0 and F.claim(id, entry)) then
       F.extend(id, entry)
-      F.emit($event_renewed, id, F.packed(id), token)
+      F.emit($event_renewed, id, F.packed(id), 0, '', '')
     end
   end
   return F.held_reply(id)
@@ -118,7 +118,7 @@ function F.cancel_unseen(id, key, generation, reason, actor, text)
   if ended then return cmsgpack.pack(3, ended[$ended_reason], ended[$ended_at], ended[$ended_token]) end
   if generation >= 0 or F.get(id) then return cmsgpack.pack(3, reason, now, 0) end
   F.remember(id, key, reason, 0)
-  F.emit($event_ended, nil, nil, 0, reason, actor, text)
+  F.emit($event_ended, '', '', reason, actor, text)
   return cmsgpack.pack(1)
 end
 
@@ -131,11 +131,11 @@ function F.do_reprioritise(id, key, priority)
     local m = S.m
     call('ZREM', K[3], F.place(id, entry))
     m[$waiting_low + from] = m[$waiting_low + from] - 1
-    entry[$priority] = priority
+    entry[$priority], entry[$tail] = priority, nil
     m[$waiting_low + priority] = m[$waiting_low + priority] + 1
     call('ZADD', K[3], 0, F.place(id, entry))
     F.touch(id)
-    F.emit($event_reprioritised, id, F.packed(id), 0, from)
+    F.emit($event_reprioritised, id, F.packed(id), from, '', '')
     F.promote(key)
   end
   -- Only told, not claimed: whoever changes a priority need not be the one who waits.

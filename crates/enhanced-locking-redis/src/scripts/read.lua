@@ -38,8 +38,8 @@ function F.do_locks(low, high, limit)
   return F.reply(F.add_entries({}, ids))
 end
 
--- Holders of a selector that also have an owner and a pull request and keys with a prefix; '' and false ask for nothing.
-function F.do_selected(selector, low, high, limit, owner, repo, number)
+-- Holders of a selector that also have a pull request, if one is named, and keys with a prefix.
+function F.do_selected(selector, low, high, limit, pull)
   local found = {}
   while #found < limit do
     local members = call('ZRANGEBYLEX', K[2], low, high, 'LIMIT', 0, 500)
@@ -50,10 +50,10 @@ function F.do_selected(selector, low, high, limit, owner, repo, number)
     end
     F.prefetch(ids)
     for n = 1, #ids do
-      local entry = F.get(ids[n])
-      local wanted = entry[$token] > 0 and (owner == '' or entry[$owner] == owner)
-      wanted = wanted and (not repo or (entry[$repo] == repo and entry[$number] == number))
-      if wanted and #found < limit then found[#found + 1] = ids[n] end
+      local id = ids[n]
+      local wanted = string.byte(F.packed(id)) == $plain or F.get(id)[$token] > 0
+      if wanted and pull then wanted = F.get(id)[$pull] == pull end
+      if wanted and #found < limit then found[#found + 1] = id end
     end
     if #members < 500 then break end
     low = '(' .. members[#members]

@@ -1,104 +1,148 @@
 -- The state of one bucket as a script sees it. Owns loading, caching and writing back the hash of the bucket; the sorted
 -- sets are read and written where they are used, because a script must see its own changes in them.
 --
--- KEYS: 1 hash, 2 names, 3 line, 4 deadlines, 5 events, 6 arrivals, 7 hints (a prefix of channels).
+-- KEYS: 1 hash, 2 names, 3 line, 4 deadlines, 5 events, 6 arrivals, 7 hints (a prefix of channels), 8 ends.
 -- ARGV: 1 this process, 2 the time of a test, 3… one operation each.
 --
 -- Names of the form $name are replaced when the script is put together: constants of the layout, limits and windows.
--- All functions are fields of one table, and what they share is in another: few upvalues make closures cheap.
+-- All functions are fields of one table. What most operations touch is in variables of one letter, the rest in S.
 -- Its head, up to the first function, begins every call.
 S, K, call = { node = ARGV[1] }, KEYS, redis.call
 
--- Entries, their stored form, and which of them must be written; false stands for what is known to be absent.
-S.entry, S.blob, S.dirty = {}, {}, {}
--- The memory of ends, and how many requests of an owner wait.
+-- The stored form of ids, their live entries, and which of them must be written; false stands for what is known to be
+-- absent. An entry without a stored form has changed since.
+B, E, D = {}, {}, {}
+-- Events, and ids whose ends are to be forgotten some day.
+V, L = {}, {}
+-- How requests ended, and how many requests of an owner wait.
 S.ended, S.count, S.new_counts = {}, {}, {}
-S.events, S.hints, S.changed = {}, {}, false
+S.hints, S.changed = {}, false
+-- Changes of the names and deadlines that are noted only.
+A, R, P, Q, T, pending = {}, {}, {}, {}, {}, false
 
 -- Reads the bucket's own figures, and what is stored of the given ids.
 function F.load(ids)
-  local fields = { 'm' }
-  for n = 1, #ids do fields[n + 1] = 'i' .. ids[n] end
+  local fields = { '\2m' }
+  for n = 1, #ids do fields[n + 1] = ids[n] end
   local values = {}
-  for from = 1, #fields, 4000 do
-    local part = call('HMGET', K[1], unpack(fields, from, math.min(#fields, from + 3999)))
-    if from == 1 then
-      values = part
-    else
+  if #fields <= 4000 then
+    values = call('HMGET', K[1], unpack(fields))
+  else
+    for from = 1, #fields, 4000 do
+      local part = call('HMGET', K[1], unpack(fields, from, math.min(#fields, from + 3999)))
       for n = 1, #part do values[from + n - 1] = part[n] end
     end
   end
   if values[1] then
-    S.m = { struct.unpack('$meta_format', values[1]) }
+    M = { struct.unpack('$meta_format', values[1]) }
   else
-    S.m = { $meta_empty }
+    M = { $meta_empty }
   end
+  S.m = M
   -- Time does not go back, or an end that was owed would not come; a clock that was wrong by days is not believed.
-  local time = S.m[$time]
+  local time = M[$time]
   if now < time and time - now < 86400000000 then now = time end
-  S.m[$time] = now
-  for n = 1, #ids do F.take(ids[n], values[n + 1]) end
+  M[$time] = now
+  for n = 1, #ids do B[ids[n]] = values[n + 1] end
 end
 
--- Takes in what is stored of an id: a live entry, which is a list, or how it ended, which is not.
-function F.take(id, stored)
-  local first = stored and string.byte(stored)
-  if first and (first == 220 or (first >= 144 and first < 160)) then
-    S.blob[id], S.ended[id] = stored, false
-  else
-    S.entry[id], S.ended[id] = false, stored and { cmsgpack.unpack(stored) } or false
+-- What is stored of an id: a live entry, how it ended, or false.
+function F.stored(id)
+  local blob = B[id]
+  if blob == nil then
+    blob = call('HGET', K[1], id)
+    B[id] = blob
   end
+  return blob
 end
 
 -- The live entry of an id, or false.
 function F.get(id)
-  local entry = S.entry[id]
+  local entry = E[id]
   if entry == nil then
-    if not S.blob[id] then F.take(id, call('HGET', K[1], 'i' .. id)) end
-    entry = S.blob[id] and cmsgpack.unpack(S.blob[id]) or false
-    S.entry[id] = entry
+    local blob = F.stored(id)
+    entry = blob and string.byte(blob) ~= $over and F.decode(blob) or false
+    E[id] = entry
   end
+  return entry
+end
+
+-- Stored forms. A holder that nobody waits for to claim, which most are, is $plain and has a short head; every other live
+-- entry is $other. Behind the head comes what the request said, packed by whoever asked, and then its process.
+function F.decode(blob)
+  local plain = string.byte(blob) == $plain
+  local head = plain and $plain_len or $other_len
+  local entry = { cmsgpack.unpack_limit(blob, $said, head) }
+  local at = entry[1]
+  if at < 0 then at = #blob end
+  entry[$tail], entry[$node] = string.sub(blob, head + 1, at), string.sub(blob, at + 1)
+  local _
+  if plain then
+    _, entry[$token], entry[$since], entry[$limit] = struct.unpack('$plain_format', blob)
+    entry[$alive], entry[$sequence] = 0, 0
+  else
+    _, entry[$token], entry[$since], entry[$limit], entry[$alive], entry[$sequence] =
+      struct.unpack('$other_format', blob)
+  end
+  return entry
+end
+
+function F.encode(entry)
+  local tail = entry[$tail]
+  if not tail then
+    tail = cmsgpack.pack(unpack(entry, $key, $metadata))
+    entry[$tail] = tail
+  end
+  if entry[$token] > 0 and entry[$alive] == 0 and entry[$node] == '' then
+    return struct.pack('$plain_format', $plain, entry[$token], entry[$since], entry[$limit]) .. tail
+  end
+  return struct.pack('$other_format', $other, entry[$token], entry[$since], entry[$limit], entry[$alive],
+    entry[$sequence]) .. tail .. entry[$node]
+end
+
+-- The entry that a request becomes, from what it says.
+function F.wanted(tail)
+  local entry = { cmsgpack.unpack_limit(tail, $said, 0) }
+  entry[$tail] = tail
+  entry[$token], entry[$since], entry[$limit], entry[$alive], entry[$sequence], entry[$node] = 0, 0, 0, 0, 0, ''
   return entry
 end
 
 -- Reads the entries of many ids in one go.
 function F.prefetch(ids)
-  local missing, fields = {}, {}
+  local missing = {}
   for n = 1, #ids do
     local id = ids[n]
-    if S.entry[id] == nil and not S.blob[id] then
-      missing[#missing + 1] = id
-      fields[#fields + 1] = 'i' .. id
-    end
+    if E[id] == nil and B[id] == nil then missing[#missing + 1] = id end
   end
   for from = 1, #missing, 4000 do
     local to = math.min(#missing, from + 3999)
-    local blobs = call('HMGET', K[1], unpack(fields, from, to))
-    for n = from, to do F.take(missing[n], blobs[n - from + 1]) end
+    local blobs = call('HMGET', K[1], unpack(missing, from, to))
+    for n = from, to do B[missing[n]] = blobs[n - from + 1] end
   end
 end
 
 -- The stored form of a live entry.
 function F.packed(id)
-  local blob = S.blob[id]
+  local blob = B[id]
   if not blob then
-    blob = cmsgpack.pack(F.get(id))
-    S.blob[id] = blob
+    blob = F.encode(F.get(id))
+    B[id] = blob
   end
   return blob
 end
 
 -- Notes that an entry has changed.
 function F.touch(id)
-  S.blob[id] = nil
-  S.dirty[id] = true
+  B[id] = nil
+  D[id] = true
 end
 
 -- How many requests of an owner wait.
 function F.waiting_of(owner)
   local count = S.count[owner]
   if not count then
-    count = tonumber(call('HGET', K[1], 'c' .. owner) or '0')
+    count = tonumber(call('HGET', K[1], '\2c' .. owner) or '0')
     S.count[owner] = count
   end
   return count
@@ -111,41 +155,44 @@ end
 
 -- Calls a command with many arguments, in parts that fit on the stack. Parts have an even number of arguments.
 function F.many(command, key, args)
-  for from = 1, #args, 4000 do
-    call(command, key, unpack(args, from, math.min(#args, from + 3999)))
+  local count = #args
+  if count == 0 then return end
+  if count <= 4000 then return call(command, key, unpack(args)) end
+  local answer
+  for from = 1, count, 4000 do
+    answer = call(command, key, unpack(args, from, math.min(count, from + 3999)))
   end
+  return answer
 end
 
 -- Writes back what has changed, appends the events, and tells those who wait.
 function F.flush()
   if not S.changed then return end
-  local set, del = { 'm', struct.pack('$meta_format', unpack(S.m, 1, $meta_len)) }, {}
-  for id in pairs(S.dirty) do
-    local ended = S.ended[id]
-    if S.entry[id] then
-      set[#set + 1] = 'i' .. id
-      set[#set + 1] = F.packed(id)
-    elseif ended then
-      set[#set + 1] = 'i' .. id
-      set[#set + 1] = cmsgpack.pack(unpack(ended, 1, $ended_len))
-      set[#set + 1] = string.format('n%.0f', ended[$ended_number])
+  F.sync()
+  local set, del = { '\2m', struct.pack('$meta_format', unpack(M, 1, $meta_len)) }, {}
+  for id in pairs(D) do
+    local blob = B[id]
+    if blob == nil then blob = F.packed(id) end
+    if blob then
       set[#set + 1] = id
+      set[#set + 1] = blob
     else
-      del[#del + 1] = 'i' .. id
+      del[#del + 1] = id
     end
   end
   for owner in pairs(S.new_counts) do
     if S.count[owner] > 0 then
-      set[#set + 1] = 'c' .. owner
+      set[#set + 1] = '\2c' .. owner
       set[#set + 1] = string.format('%.0f', S.count[owner])
     else
-      del[#del + 1] = 'c' .. owner
+      del[#del + 1] = '\2c' .. owner
     end
   end
   F.many('HSET', K[1], set)
-  if #del > 0 then F.many('HDEL', K[1], del) end
-  if #S.events > 0 then F.append_events() end
-  if S.m[$finished] - S.m[$forgotten] > $limit_finished + 32 then F.forget() end
+  F.many('HDEL', K[1], del)
+  F.append_events()
+  F.many('RPUSH', K[8], L)
+  if M[$finished] - M[$forgotten] > $limit_finished + 32 then F.forget() end
   F.tell()
 end
 

@@ -7,7 +7,7 @@ function F.look_for_promotion()
   local info = call('INFO', 'replication')
   local at = string.find(info, 'master_replid:', 1, true) + 14
   local id = string.sub(info, at, at + 39)
-  local stored = call('HGET', K[1], 'r')
+  local stored = call('HGET', K[1], '\2r')
   if stored then
     S.replid, S.pause, S.longest, S.outstanding = struct.unpack('<c40ddd', stored)
   else
@@ -22,7 +22,7 @@ function F.look_for_promotion()
 end
 
 function F.keep_replication()
-  call('HSET', K[1], 'r', struct.pack('<c40ddd', S.replid, S.pause, S.longest, S.outstanding))
+  call('HSET', K[1], '\2r', struct.pack('<c40ddd', S.replid, S.pause, S.longest, S.outstanding))
 end
 
 -- Notes a lease before anybody has it. Written only from time to time: what is outstanding is taken as twice as long.
@@ -39,20 +39,20 @@ end
 -- After the pause, hands on what was not handed on during it: some keys of the line at a time.
 function F.end_pause()
   if S.pause == 0 or S.paused then return end
-  local from = call('HGET', K[1], 'q')
+  local from = call('HGET', K[1], '\2q')
   for n = 1, 256 do
     local low = from and '(' .. from .. '\1' or '-'
     local member = call('ZRANGEBYLEX', K[3], low, '+', 'LIMIT', 0, 1)[1]
     if not member then
       S.pause = 0
       F.keep_replication()
-      call('HDEL', K[1], 'q')
+      call('HDEL', K[1], '\2q')
       return
     end
     from = string.sub(member, 1, string.find(member, '\0', 1, true) - 1)
     F.promote(from)
   end
-  call('HSET', K[1], 'q', from)
+  call('HSET', K[1], '\2q', from)
 end
 
 -- The earlier of a deadline and the end of the pause.

@@ -8,7 +8,7 @@ use enhanced_locking_foundation::{
 };
 
 use super::pack::Packer;
-use super::stored::{micros, pack_entry};
+use super::stored::{micros, said};
 use crate::layout::pack_id;
 use crate::script::reason_code;
 
@@ -32,7 +32,7 @@ impl Operation {
 
     /// Acquire.
     pub(crate) fn acquire(request: &AcquireRequest) -> Self {
-        Self { repeatable: true, ..change(pack_entry(code(1).text(pack_id(&request.id)), request)) }
+        Self { repeatable: true, ..change(code(1).text(pack_id(&request.id)).text(said(request))) }
     }
 
     /// Acquire all of one bucket, or only ask whether that could be done.
@@ -41,7 +41,7 @@ impl Operation {
         order.sort_by_key(|at| &requests[*at].key);
         let packer = code(10).list(requests.len());
         let packer = requests.iter().fold(packer, |to, request| to.text(pack_id(&request.id)));
-        let packer = requests.iter().fold(packer.list(requests.len()), |to, request| pack_entry(to, request));
+        let packer = requests.iter().fold(packer.list(requests.len()), |to, request| to.text(said(request)));
         let packer = order.iter().fold(packer.list(order.len()), |to, at| to.number(*at as u64 + 1));
         Self { lasting: !dry, ..change(packer.maybe(dry.then_some("dry"))) }
     }
@@ -77,7 +77,7 @@ impl Operation {
     pub(crate) fn transfer(grant: &Grant, to: &Transferee) -> Self {
         let pull = to.pull.as_ref();
         let packer = pack_grant(code(7), grant).text(to.owner.as_str()).maybe(to.user.as_deref());
-        change(packer.maybe(pull.map(|pull| &pull.repo)).maybe(pull.map(|pull| pull.number.to_string())))
+        change(packer.maybe(pull.map(name_of_pull)))
     }
 
     /// Take back a grant of a batch that came to nothing.
@@ -126,20 +126,18 @@ impl Operation {
         question(code(15).text(low).text(high).number(limit as u64))
     }
 
-    /// Holders of a selector in the order of keys, if they have an owner and a pull request as well.
+    /// Holders of a selector in the order of keys, if they have a pull request as well.
     pub(crate) fn selected(
         selector: &Selector,
         prefix: &str,
         after: Option<&(ResourceKey, Option<RequestId>)>,
         limit: usize,
-        owner: Option<&OwnerId>,
         pull: Option<&PullRequest>,
     ) -> Self {
         let own = prefix_of(selector);
         let high = [b"(", own.as_slice(), prefix.as_bytes(), &[0xff]].concat();
         let packer = code(16).text(&own).text(low(&own, prefix, after)).text(high).number(limit as u64);
-        let packer = packer.text(owner.map_or("", OwnerId::as_str)).maybe(pull.map(|pull| &pull.repo));
-        question(packer.maybe(pull.map(|pull| pull.number.to_string())))
+        question(packer.maybe(pull.map(name_of_pull)))
     }
 
     /// Resources with a line.
@@ -219,11 +217,13 @@ fn pack_grant(to: Packer, grant: &Grant) -> Packer {
 fn prefix_of(selector: &Selector) -> Vec<u8> {
     match selector {
         Selector::Owner(owner) => [b"o", owner.as_str().as_bytes(), &[0]].concat(),
-        Selector::Pull(pull) => {
-            let number = pull.number.to_string();
-            [b"p", pull.repo.as_bytes(), &[0], number.as_bytes(), &[0]].concat()
-        }
+        Selector::Pull(pull) => [b"p".as_slice(), &name_of_pull(pull)].concat(),
     }
+}
+
+/// A pull request as names have it.
+pub(super) fn name_of_pull(pull: &PullRequest) -> Vec<u8> {
+    [pull.repo.as_bytes(), &[0], pull.number.to_string().as_bytes(), &[0]].concat()
 }
 
 /// The bound from which on members are wanted: after an entry, or with a prefix, whichever is later.

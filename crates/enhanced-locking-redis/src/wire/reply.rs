@@ -1,6 +1,5 @@
 //! What scripts answer. Owns decoding into the values of the port; every tag that is not known is a typed error.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
@@ -47,19 +46,19 @@ pub(crate) struct Events {
     pub(crate) events: Vec<LockEvent>,
 }
 
-/// The answer to an acquire, and whether it was granted just now.
+/// The answer to an acquire, and whether it was granted just now: then it is only a head, which begins with zero.
 pub(crate) fn acquired(
     reply: &[u8],
-    id: &RequestId,
+    request: AcquireRequest,
     limits: &Limits,
 ) -> Result<(AcquireOutcome, bool), AcquireError> {
     let from = &mut Unpacker::new(reply);
     match from.number()? {
-        0 => Ok((AcquireOutcome::Held(record(from)?), true)),
+        0 => Ok((AcquireOutcome::Held(Stored::granted(request, reply)?.record()?), true)),
         1 => Ok((AcquireOutcome::Held(record(from)?), false)),
         2 => Ok((AcquireOutcome::Queued(place(from)?), false)),
         3 => Ok((AcquireOutcome::Busy(records(from)?), false)),
-        tag => Err(refused(tag, from, id, limits)?),
+        tag => Err(refused(tag, from, &request.id, limits)?),
     }
 }
 
@@ -249,10 +248,10 @@ pub(crate) fn hints(message: &[u8]) -> Vec<RequestId> {
 }
 
 fn event(from: &mut Unpacker<'_>, stream: u32) -> Result<LockEvent, BackendError> {
-    let (seq, at) = (from.number()?, Timestamp::from_micros(from.number()?));
-    let kind = from.count()?.checked_sub(1).and_then(|at| EVENTS.get(at));
-    let (id, form, token) = (from.bytes()?, from.bytes()?, from.number()?);
-    let (a, b, c) = (from.number()?, from.text()?, from.text()?);
+    let kind = usize::from(from.byte()?).checked_sub(1).and_then(|at| EVENTS.get(at));
+    let (seq, at, a) = (from.double()?, Timestamp::from_micros(from.double()?), from.double()?);
+    let lengths = (from.length::<2>()?, from.length::<4>()?, from.length::<4>()?);
+    let (id, b, c) = (from.raw(lengths.0)?, raw_text(from, lengths.1)?, raw_text(from, lengths.2)?);
     let kind = match kind.copied().unwrap_or_default() {
         "event_queued" => EventKind::Queued { position: usize::try_from(a).unwrap_or(usize::MAX) },
         "event_acquired" => EventKind::Acquired,
@@ -267,14 +266,18 @@ fn event(from: &mut Unpacker<'_>, stream: u32) -> Result<LockEvent, BackendError
         },
         _ => return Err(corrupt("an event of an unknown kind")),
     };
-    let request: Option<Arc<AcquireRequest>> = if id.is_empty() {
-        None
-    } else {
+    let (mut request, mut token) = (None, None);
+    if !id.is_empty() {
         let id = unpack_id(id).ok_or_else(|| corrupt("an id that cannot be"))?;
-        Some(Stored::of(id, form)?.request)
-    };
-    let token = (token > 0).then(|| FencingToken::from_u64(token));
+        let stored = Stored::read_rest(id, from)?;
+        token = stored.token();
+        request = Some(stored.request);
+    }
     Ok(LockEvent { stream, seq, at, kind, request, token })
+}
+
+fn raw_text<'a>(from: &mut Unpacker<'a>, len: usize) -> Result<&'a str, BackendError> {
+    std::str::from_utf8(from.raw(len)?).map_err(|_| corrupt("a text that is not UTF-8"))
 }
 
 fn state(from: &mut Unpacker<'_>) -> Result<RequestState, BackendError> {

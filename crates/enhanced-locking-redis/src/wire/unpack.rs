@@ -75,6 +75,29 @@ impl<'a> Unpacker<'a> {
         }
     }
 
+    /// One byte as it is.
+    pub(crate) fn byte(&mut self) -> Result<u8, BackendError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    /// A whole number from zero as eight bytes of a floating-point one.
+    pub(crate) fn double(&mut self) -> Result<u64, BackendError> {
+        let number = whole(f64::from_le_bytes(self.array()?))?;
+        u64::try_from(number).map_err(|_| corrupt("a number below zero"))
+    }
+
+    /// A length in so many bytes.
+    pub(crate) fn length<const N: usize>(&mut self) -> Result<usize, BackendError> {
+        let bytes: [u8; N] = self.array()?;
+        Ok(bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)))
+    }
+
+    /// So many bytes as they are.
+    pub(crate) fn raw(&mut self, len: usize) -> Result<&'a [u8], BackendError> {
+        self.take(len)
+    }
+
     /// The length of a list, whose values follow.
     pub(crate) fn list(&mut self) -> Result<usize, BackendError> {
         match self.value()? {

@@ -4,6 +4,7 @@
 //! A run has episodes of some seconds each, with keys and clients of their own. Without `CHAOS_SECONDS` there is one.
 
 use std::any::Any;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,11 +15,13 @@ use enhanced_locking_foundation::{
 use enhanced_locking_redis::{RedisBackend, RedisConfig, open};
 use enhanced_locking_testkit::guard::GuardedResources;
 use enhanced_locking_testkit::history::{Defect, Outcome, Report, Workload, check, drive_all};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Within this time a store that has its servers back must work.
 const SOON: Duration = Duration::from_secs(30);
+/// Clients of one episode have little to do: within this time they are through, whatever strikes.
+const LONGEST_EPISODE: Duration = Duration::from_secs(240);
 const CLIENTS: u32 = 6;
 const KEYS: u32 = 3;
 
@@ -80,7 +83,56 @@ pub(crate) struct Run {
     promise: Promise,
     seed: u64,
     ending: Ending,
-    fault: Option<JoinHandle<(u32, Servers)>>,
+    fault: Fault,
+}
+
+/// What goes wrong meanwhile.
+enum Fault {
+    /// Nothing, or nothing more: what it counted, and the servers.
+    Over(u32, Servers),
+    /// It goes on.
+    Striking(JoinHandle<(u32, Servers)>),
+}
+
+impl Default for Fault {
+    fn default() -> Self {
+        Self::Over(0, Box::new(()))
+    }
+}
+
+impl Fault {
+    /// Does some work while the fault goes on. Clients try for ever: work that cannot end because the servers are not
+    /// what they should be is given up, and the test fails with what the fault died of.
+    async fn outlast<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(timeout(LONGEST_EPISODE, work));
+        if let Self::Striking(fault) = self {
+            tokio::select! {
+                done = &mut work => return done.expect("the episode ends"),
+                ended = fault => *self = Self::over(ended),
+            }
+        }
+        work.await.expect("the episode ends")
+    }
+
+    /// Waits for its end: what it counted, and the servers.
+    async fn end(self) -> (u32, Servers) {
+        let over = match self {
+            Self::Striking(fault) => Self::over(fault.await),
+            over => over,
+        };
+        match over {
+            Self::Over(count, servers) => (count, servers),
+            Self::Striking(_) => unreachable!("its end was waited for"),
+        }
+    }
+
+    fn over(ended: Result<(u32, Servers), JoinError>) -> Self {
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok((count, servers)) => Self::Over(count, servers),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(error)) => panic!("{error}"),
+        }
+    }
 }
 
 /// What was seen in a run.
@@ -128,7 +180,7 @@ impl Run {
             ..Workload::default()
         };
         let seed = setting("CHAOS_SEED").unwrap_or(7);
-        Self { stores, workload, promise, seed, ending: Ending::default(), fault: None }
+        Self { stores, workload, promise, seed, ending: Ending::default(), fault: Fault::default() }
     }
 
     /// The same configuration for so many processes.
@@ -147,7 +199,7 @@ impl Run {
         fault: impl FnOnce(Ending, Dice) -> (u32, S) + Send + 'static,
     ) -> Self {
         let (ending, dice) = (self.ending.clone(), Dice(self.seed));
-        self.fault = Some(spawn_blocking(move || {
+        self.fault = Fault::Striking(spawn_blocking(move || {
             let (count, servers) = fault(ending, dice);
             (count, Box::new(servers) as Servers)
         }));
@@ -165,7 +217,7 @@ impl Run {
         loop {
             let workload = Workload { prefix: format!("e{episode}k"), ..self.workload.clone() };
             let seed = self.seed.wrapping_add(episode);
-            let history = drive_all(&backends, &workload, CLIENTS, seed).await;
+            let history = self.fault.outlast(drive_all(&backends, &workload, CLIENTS, seed)).await;
             let report = check(&history);
             seen.grants += report.grants;
             seen.unknown += history.ops.iter().filter(|op| op.outcome == Outcome::Unknown).count();
@@ -173,18 +225,14 @@ impl Run {
             all.undecided.extend(report.undecided);
             episode += 1;
             // A fault that takes long to strike gets the episodes that it needs.
-            let struck = self.ending.has_struck() || self.fault.as_ref().is_none_or(JoinHandle::is_finished);
+            let struck = self.ending.has_struck() || !matches!(self.fault, Fault::Striking(_));
             if Instant::now() >= until && struck {
                 break;
             }
         }
         self.ending.come.store(true, Ordering::Release);
-        let mut servers = None;
-        if let Some(fault) = self.fault.take() {
-            let (count, kept) = fault.await.expect("the fault ends");
-            seen.faults = count;
-            servers = Some(kept);
-        }
+        let (faults, servers) = std::mem::take(&mut self.fault).end().await;
+        seen.faults = faults;
         let allowed = |defect: &Defect| self.promise == Promise::Tokens && !is_about_tokens(defect);
         let before = all.defects.len();
         all.defects.retain(|defect| !allowed(defect));

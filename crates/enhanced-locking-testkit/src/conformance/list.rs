@@ -18,6 +18,7 @@ macro_rules! __conformance_list {
                 one_blocked_key_leaves_all_as_they_were
                 every_blocked_key_is_named
                 a_key_asked_for_twice_is_refused
+                an_id_named_twice_in_a_batch_is_refused
                 a_batch_has_a_greatest_size
                 own_locks_count_as_granted
                 a_retried_batch_gets_the_same_grants
@@ -159,6 +160,7 @@ macro_rules! __conformance_list {
                 a_retry_after_the_end_is_not_granted_anew
                 an_id_of_another_owner_is_refused
                 an_id_with_another_mode_is_refused
+                an_id_that_lives_on_another_key_is_refused
                 a_finished_id_is_over_for_every_owner
                 a_second_release_is_told_apart
                 a_second_release_with_another_token_is_refused

@@ -12,6 +12,7 @@ use enhanced_locking_foundation::{
     LockMode, LockQuery, LockRecord, OwnerId, ReleaseError, Renewal, RequestId, RequestState, ResourceKey,
     Wait,
 };
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Call, Granted, History, Pending, Recorder};
@@ -101,7 +102,8 @@ pub async fn drive_all(
 ) -> History {
     let Some(first) = backends.first() else { return History::default() };
     let recorder = Recorder::new();
-    let tasks: Vec<_> = backends
+    // Whoever gives this up gives up the clients as well.
+    let mut tasks: JoinSet<()> = backends
         .iter()
         .cycle()
         .zip(0..clients)
@@ -115,12 +117,12 @@ pub async fn drive_all(
                     ^ u64::from(number).wrapping_mul(0xd134_2543_de82_ef95),
                 run: seed,
             };
-            tokio::spawn(client.work())
+            client.work()
         })
         .collect();
     let mut died = None;
-    for task in tasks {
-        died = task.await.err().or(died);
+    while let Some(ended) = tasks.join_next().await {
+        died = ended.err().or(died);
     }
     if let Some(panic) = died.and_then(|error| error.try_into_panic().ok()) {
         // A client's panic is the backend's: the test must see it.

@@ -98,6 +98,9 @@ impl Reference {
             if requests[..n].iter().any(|other| other.key == request.key) {
                 return Err(AcquireError::DuplicateKey { key: request.key.clone() });
             }
+            if requests[..n].iter().any(|other| other.id == request.id) {
+                return Err(AcquireError::IdReused { id: request.id.clone() });
+            }
         }
         let mut keys: Vec<&ResourceKey> = requests.iter().map(|request| &request.key).collect();
         keys.sort();
@@ -135,9 +138,9 @@ impl Reference {
         if let Some(ended) = self.ended(&request.ticket()) {
             return Err(AcquireError::Finished { id: request.id.clone(), ended: ended.clone() });
         }
-        if let Some(index) = self.find_live(&request.ticket()) {
-            let known = &self.entries[index].request;
-            if known.owner != request.owner || known.mode != request.mode {
+        // An id lives once, whatever its key.
+        if let Some(index) = self.entries.iter().position(|entry| entry.request.id == request.id) {
+            if !request.is_retry_of(&self.entries[index].request) {
                 return Err(AcquireError::IdReused { id: request.id.clone() });
             }
             return Ok(Some(index));

@@ -81,6 +81,23 @@ pub async fn a_key_asked_for_twice_is_refused(f: &dyn Fixture) {
     assert_eq!(t.view(&requests[1].key).await, None);
 }
 
+pub async fn an_id_named_twice_in_a_batch_is_refused(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let mut requests = batch(&t, &["k1", "k2", "k3"]);
+    requests[2].id = requests[0].id.clone();
+    let mark = t.mark().await;
+    match all_refused(&t, &requests).await {
+        AcquireError::IdReused { id } => assert_eq!(id, requests[0].id),
+        other => fail(format_args!("{other:?}")),
+    }
+    assert!(t.story(&mark).await.is_empty(), "nothing changed");
+    for request in &requests {
+        assert_eq!(t.view(&request.key).await, None);
+    }
+    requests.pop();
+    all_held(&t, &requests).await;
+}
+
 pub async fn a_batch_has_a_greatest_size(f: &dyn Fixture) {
     let t = Bench::with(f, |policy| policy.limits.batch = 2).await;
     all_held(&t, &batch(&t, &["k1", "k2"])).await;

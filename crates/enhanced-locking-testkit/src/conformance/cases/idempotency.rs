@@ -61,6 +61,30 @@ pub async fn an_id_with_another_mode_is_refused(f: &dyn Fixture) {
     assert!(matches!(error, AcquireError::IdReused { .. }), "the id is looked at first: {error:?}");
 }
 
+pub async fn an_id_that_lives_on_another_key_is_refused(f: &dyn Fixture) {
+    let t = Bench::open(f).await;
+    let (key, other) = (t.key("k"), t.key("other"));
+    let holder = ask(&key, "a");
+    t.held(&holder).await;
+    let waiter = ask(&key, "b");
+    t.queued(&waiter).await;
+    let mark = t.mark().await;
+    for used in [&holder, &waiter] {
+        let asked = ask(&other, used.owner.as_str()).id(used.id.clone());
+        let alone = t.refused(&asked).await;
+        assert!(matches!(&alone, AcquireError::IdReused { id } if *id == used.id), "{alone:?}");
+        let batch = t.store.acquire_all(vec![ask(&t.key("free"), "a"), asked]).await;
+        assert!(matches!(&batch, Err(AcquireError::IdReused { id }) if *id == used.id), "{batch:?}");
+    }
+    assert!(t.story(&mark).await.is_empty(), "nothing changed");
+    // Also where somebody is in the way, who would otherwise be named.
+    t.held(&ask(&other, "c")).await;
+    let error = t.refused(&ask(&other, "a").id(holder.id.clone()).wait(Wait::No)).await;
+    assert!(matches!(error, AcquireError::IdReused { .. }), "{error:?}");
+    assert_eq!((t.holders(&key).await, t.waiting(&key).await), (vec!["a".into()], vec!["b".into()]));
+    assert_eq!((t.holders(&other).await, t.waiting(&other).await), (vec!["c".into()], vec![]));
+}
+
 pub async fn a_finished_id_is_over_for_every_owner(f: &dyn Fixture) {
     let t = Bench::open(f).await;
     let key = t.key("k");
