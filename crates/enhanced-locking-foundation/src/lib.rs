@@ -24,6 +24,7 @@
 
 mod backend;
 mod clock;
+mod document;
 mod error;
 mod event;
 mod fence;
@@ -44,6 +45,7 @@ mod time;
 
 pub use backend::{BackendInfo, Durability, LockBackend};
 pub use clock::{Clock, ManualClock, SteadyClock};
+pub use document::{DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate, Expected};
 pub use error::{
     AcquireError, BackendError, BackendErrorKind, ErrorCode, NotHeld, ReleaseError, ReprioritiseError,
     TransferError, ValueError,

@@ -77,6 +77,29 @@ fn acquire(owner: u8, priority: Priority) -> Step {
     }
 }
 
+#[test]
+fn a_sweep_that_ends_as_many_as_it_may_leaves_a_line_to_the_next() {
+    let leased = |owner| match acquire(owner, Priority::Normal) {
+        Step::Acquire { key, mode, priority, wait, max_age, .. } => Step::Acquire {
+            owner,
+            key,
+            mode,
+            priority,
+            lease: Lease::For(Duration::from_secs(30)),
+            wait,
+            max_age,
+        },
+        other => other,
+    };
+    let over = [leased(0), leased(1), Step::Advance { by: Duration::from_secs(30) }];
+    for budgets in [&[1, 1, 1][..], &[2, 1], &[3]] {
+        let sweeps = budgets.iter().map(|budget| Step::Sweep { budget: *budget });
+        let trace = run(&over.iter().cloned().chain(sweeps).collect::<Vec<_>>());
+        assert_eq!(check(&trace, &policy()), Ok(()), "{budgets:?}");
+        assert_eq!(trace.steps.last().unwrap().views, [], "{budgets:?}");
+    }
+}
+
 /// `o0` holds, `o1` and `o2` wait, `o0` releases.
 fn line() -> Trace {
     run(&[

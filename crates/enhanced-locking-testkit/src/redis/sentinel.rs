@@ -44,7 +44,7 @@ impl Default for SentinelOptions {
             replicas: 1,
             sentinels: 3,
             down_after_ms: 1_000,
-            failover_timeout_ms: 5_000,
+            failover_timeout_ms: 3_000,
             proxied: false,
             server: ServerOptions::default(),
         }
@@ -293,8 +293,10 @@ impl Sentinel {
         let answers = poll_until(PATIENCE, || sentinel.call(&["PING"]).ok());
         answers.ok_or_else(|| sentinel.process.not_ready("a Sentinel does not answer PING".into()))?;
         if binary.is_at_least_7() {
+            // While a master is down, replicas are looked at once a second, whatever is set, and one that was last seen
+            // more than five pings ago is not promoted: pings more often than this would leave it to chance.
             let faster =
-                ["SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200", "ping-period", "100"];
+                ["SENTINEL", "DEBUG", "info-period", "200", "publish-period", "200", "ping-period", "300"];
             sentinel.call(&faster).map_err(LaunchError::call("making a Sentinel look more often"))?;
         }
         Ok(sentinel)
