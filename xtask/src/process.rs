@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xshell::Cmd;
 
-use crate::ui::{Context as _, Result};
+use crate::ui::{Context as _, Failure, Result};
 
 /// What `cargo test` said about the tests it ran.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,11 +50,22 @@ impl Tally {
 }
 
 /// Runs a `cargo test` command, shows its output as it comes, and counts. Returns the counts and success.
-pub(crate) fn tests(cmd: Cmd<'_>) -> Result<(Tally, bool)> {
+///
+/// Tests that are not through within `limit` are killed: a hanging one must not hold a build machine for ever.
+pub(crate) fn tests(cmd: Cmd<'_>, limit: Duration) -> Result<(Tally, bool)> {
     let shown = cmd.to_string();
     println!("$ {shown}");
     let mut child =
         Command::from(cmd).stdout(Stdio::piped()).spawn().context(format!("starting `{shown}`"))?;
+    let (through, watched) = channel::<()>();
+    let root = child.id();
+    let watch = std::thread::spawn(move || {
+        let late = watched.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        if late {
+            kill_tree(root);
+        }
+        late
+    });
     let mut tally = Tally::default();
     if let Some(stdout) = child.stdout.take() {
         let mut reader = BufReader::new(stdout);
@@ -69,7 +80,37 @@ pub(crate) fn tests(cmd: Cmd<'_>) -> Result<(Tally, bool)> {
         }
     }
     let status = child.wait().context(format!("waiting for `{shown}`"))?;
+    drop(through);
+    if watch.join().unwrap_or(false) {
+        let minutes = limit.as_secs() / 60;
+        return Err(Failure::new(format!(
+            "a test was not through after {minutes} minutes; those above that have been running for over 60 seconds \
+             and have no result are what hung"
+        )));
+    }
     Ok((tally, status.success()))
+}
+
+/// Kills a process and all it started. Not by its process group: that is ours, so that Ctrl-C ends everything.
+fn kill_tree(root: u32) {
+    // Without `ps` at least the command itself goes.
+    let listed = Command::new("ps").args(["-e", "-o", "pid=,ppid="]).output();
+    let listed =
+        listed.map(|listed| String::from_utf8_lossy(&listed.stdout).into_owned()).unwrap_or_default();
+    let pairs: Vec<(u32, u32)> = listed
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.split_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        })
+        .collect();
+    let mut doomed = vec![root];
+    let mut at = 0;
+    while let Some(parent) = doomed.get(at).copied() {
+        doomed.extend(pairs.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    let _ = Command::new("kill").arg("-KILL").args(doomed.iter().map(u32::to_string)).status();
 }
 
 /// How a command under a time limit ended.
@@ -145,6 +186,14 @@ mod tests {
         assert_eq!(ended, Ended::Failure);
         assert_eq!(text, "hello\n");
         assert_eq!(limited(cmd!(sh, "true"), limit).unwrap().0, Ended::Success);
+    }
+
+    #[test]
+    fn tests_that_hang_are_killed_with_what_they_started_and_what_they_said_is_kept() {
+        let sh = Shell::new().unwrap();
+        let hanging = cmd!(sh, "sh -c 'echo test a ... FAILED; sh -c \"sleep 600; true\"; true'");
+        let error = tests(hanging, Duration::from_millis(300)).unwrap_err();
+        assert!(error.to_string().contains("was not through"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Benches are not tests: `cargo xtask bench` runs them, `cargo xtask ci` checks that they compile.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use xshell::{Cmd, Shell, cmd};
 
@@ -20,6 +21,9 @@ pub(crate) struct Args {
 
 /// Programs that tests start besides a Redis server, each with the Debian package that has it.
 const NEEDED: &[(&str, &str)] = &[("git", "git")];
+
+/// The tests of one stage take a quarter of an hour on two cores, compiling them included.
+const LONGEST: Duration = Duration::from_secs(45 * 60);
 
 /// How many stages [`stages`] adds at most.
 pub(crate) const STAGES: usize = 4;
@@ -98,7 +102,7 @@ pub(crate) fn report(tally: &Tally) {
 }
 
 fn counted(cmd: Cmd<'_>, total: &RefCell<Tally>) -> Result<String> {
-    let (tally, success) = process::tests(cmd)?;
+    let (tally, success) = process::tests(cmd, LONGEST)?;
     let note = format!("{} passed, {} failed, {} ignored", tally.passed, tally.failed, tally.ignored);
     let verdict = judge(&tally, success, note);
     total.borrow_mut().add(tally);
