@@ -217,6 +217,8 @@ fn read_secrets(settings: &mut Settings, problems: &mut Vec<Problem>) {
         ("redis.password", "redis.password-file"),
         ("redis.sentinel-password", "redis.sentinel-password-file"),
         ("server.auth-token", "server.auth-token-file"),
+        ("webhooks.github-secret", "webhooks.github-secret-file"),
+        ("webhooks.gitlab-token", "webhooks.gitlab-token-file"),
     ] {
         let index = |path: &str| KEYS.iter().position(|key| key.path == path);
         let (Some(secret_index), Some(file_index)) = (index(secret), index(file)) else { continue };

@@ -321,6 +321,14 @@ keys! {
         "How long open requests may still take when the service stops.";
     "server.insecure-listen" => server.insecure_listen, Rule::Switch, Some("false"), Restart,
         "Allow an address that other machines reach without a token.";
+    "webhooks.github-secret" => webhooks.github_secret, Rule::Secret, None, Restart,
+        "The secret with which GitHub signs reports of closed pull requests. Never printed.";
+    "webhooks.github-secret-file" => webhooks.github_secret_file, Rule::Path, None, Restart,
+        "A file that holds it; one line break at its end is dropped.";
+    "webhooks.gitlab-token" => webhooks.gitlab_token, Rule::Secret, None, Restart,
+        "The token that GitLab sends with reports of closed merge requests. Never printed.";
+    "webhooks.gitlab-token-file" => webhooks.gitlab_token_file, Rule::Path, None, Restart,
+        "A file that holds it; one line break at its end is dropped.";
     "log.level" => log.level, Rule::Choice(LogLevel::NAMES), Some("info"), Live,
         "How much is logged.";
     "log.format" => log.format, Rule::Choice(LogFormat::NAMES), Some("text"), Restart,

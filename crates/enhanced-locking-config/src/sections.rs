@@ -219,6 +219,20 @@ pub struct ServerSettings {
     pub insecure_listen: bool,
 }
 
+/// `webhooks`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct WebhookSettings {
+    /// `webhooks.github-secret`, or the content of `webhooks.github-secret-file`.
+    pub github_secret: Option<Secret>,
+    /// `webhooks.github-secret-file`.
+    pub github_secret_file: Option<PathBuf>,
+    /// `webhooks.gitlab-token`, or the content of `webhooks.gitlab-token-file`.
+    pub gitlab_token: Option<Secret>,
+    /// `webhooks.gitlab-token-file`.
+    pub gitlab_token_file: Option<PathBuf>,
+}
+
 /// `log`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -13,7 +13,7 @@ use crate::schema::KEYS;
 use crate::sections::{
     CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings, LockSettings, LogSettings,
     MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RedisTlsSettings,
-    RetrySettings, ServerSettings,
+    RetrySettings, ServerSettings, WebhookSettings,
 };
 use crate::units::ByteSize;
 use crate::value::{Input, Rule, Text};
@@ -60,6 +60,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `server`.
     pub server: ServerSettings,
+    /// `webhooks`.
+    pub webhooks: WebhookSettings,
     /// `log`.
     pub log: LogSettings,
     /// One entry per key of the schema, in its order.
@@ -202,6 +204,7 @@ impl Settings {
                 shutdown_grace: zero,
                 insecure_listen: false,
             },
+            webhooks: WebhookSettings::default(),
             log: LogSettings { level: LogLevel::Info, format: LogFormat::Text },
             origins: vec![Origin { source: Source::Default, given: None }; KEYS.len()],
         }

@@ -9,9 +9,18 @@ use crate::app::App;
 use crate::connection::Peer;
 use crate::problem::Refusal;
 
-/// Addresses that need no token: probes, and the pages, which hold no data of their own.
-const FREE: [&str; 6] =
-    ["/", "/docs", "/healthz", "/readyz", "/api/enhanced-locks/docs", "/api/enhanced-locks/openapi.json"];
+/// Addresses that need no token: probes, the pages, which hold no data of their own, and webhooks, whose senders have
+/// secrets of their own.
+const FREE: [&str; 8] = [
+    "/",
+    "/docs",
+    "/healthz",
+    "/readyz",
+    "/api/enhanced-locks/docs",
+    "/api/enhanced-locks/openapi.json",
+    "/api/enhanced-locks/webhooks/github",
+    "/api/enhanced-locks/webhooks/gitlab",
+];
 
 /// Lets a call through if no token is configured, the address needs none, or the right one is presented.
 pub(crate) fn check(app: &App, request: &Request) -> Result<(), Box<Response>> {

@@ -21,18 +21,21 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
-        expect_json(request.headers())?;
-        let bytes = tokio::time::timeout(app.config.read_timeout, read(request, app.config.max_body_bytes))
-            .await
-            .map_err(|_| {
-                Refusal::new(
-                    ErrorCode::InvalidRequest,
-                    StatusCode::REQUEST_TIMEOUT,
-                    format!("the body did not arrive within {} s", app.config.read_timeout.as_secs()),
-                )
-            })??;
-        parse(&bytes).map(Self)
+        parse(&json_bytes(request, app).await?).map(Self)
     }
+}
+
+/// The bytes of a body that says it is JSON, read within the limits of size and time.
+pub(crate) async fn json_bytes(request: Request, app: &App) -> Result<Bytes, Refusal> {
+    expect_json(request.headers())?;
+    let reading = read(request, app.config.max_body_bytes);
+    tokio::time::timeout(app.config.read_timeout, reading).await.map_err(|_| {
+        Refusal::new(
+            ErrorCode::InvalidRequest,
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {} s", app.config.read_timeout.as_secs()),
+        )
+    })?
 }
 
 /// Only JSON that says so: a web page of somebody else cannot send that without asking the browser for leave.
@@ -84,7 +87,8 @@ async fn read(request: Request, max: usize) -> Result<Bytes, Refusal> {
     Ok(if all.is_empty() { first } else { all.into() })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+/// Reads JSON, and says where it is wrong.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // The reader would take a list as the members in order: nobody means that.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Refusal::field("", "the body must be a JSON object, not a list"));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::Lease;
 
+use crate::WebhookConfig;
+
 /// Settings of a [`Server`](crate::Server).
 ///
 /// ```
@@ -38,6 +40,8 @@ pub struct ServerConfig {
     pub auth_token: Option<AuthToken>,
     /// The lease of a request that names none.
     pub default_lease: Lease,
+    /// Who may report closed pull requests.
+    pub webhooks: WebhookConfig,
 }
 
 impl Default for ServerConfig {
@@ -54,6 +58,7 @@ impl Default for ServerConfig {
             shutdown_grace: Duration::from_secs(10),
             auth_token: None,
             default_lease: Lease::DEFAULT,
+            webhooks: WebhookConfig::default(),
         }
     }
 }
@@ -67,6 +72,11 @@ impl AuthToken {
     #[must_use]
     pub fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
+    }
+
+    /// For signatures.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// Compares in constant time, so that a wrong guess does not tell how wrong it is.

@@ -36,8 +36,10 @@ mod requests;
 mod routes;
 mod server;
 mod waits;
+mod webhooks;
 
 pub use config::{AuthToken, ServerConfig};
 pub use port::{BackupError, BareStore, Operations};
 pub use routes::{ROUTES, Route};
 pub use server::{BindError, Server};
+pub use webhooks::WebhookConfig;

@@ -12,7 +12,9 @@ use futures_util::FutureExt;
 use tower::Service;
 
 use crate::app::App;
-use crate::{acquire, auth, dashboard, events, limits, lines, locks, operations, problem, requests};
+use crate::{
+    acquire, auth, dashboard, events, limits, lines, locks, operations, problem, requests, webhooks,
+};
 
 /// One call of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub const ROUTES: &[Route] = routes! {
     POST "/api/enhanced-locks/backup"
     GET "/api/enhanced-locks/cluster/status"
     GET "/api/enhanced-locks/cluster/nodes"
+    POST "/api/enhanced-locks/webhooks/github"
+    POST "/api/enhanced-locks/webhooks/gitlab"
     GET "/api/enhanced-locks/openapi.json"
     GET "/api/enhanced-locks/docs"
     GET "/"
@@ -103,6 +107,8 @@ pub(crate) fn router(app: App) -> Router {
         .api("/backup", post(operations::backup))
         .api("/cluster/status", get(operations::cluster_status))
         .api("/cluster/nodes", get(operations::cluster_nodes))
+        .api("/webhooks/github", post(webhooks::github))
+        .api("/webhooks/gitlab", post(webhooks::gitlab))
         .api("/openapi.json", get(dashboard::openapi))
         .api("/docs", get(dashboard::docs))
         .route("/", get(dashboard::dashboard))

@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enhanced_locking_config::Settings;
+use enhanced_locking_config::{Secret, Settings};
 use enhanced_locking_foundation::{BackendInfo, Lease};
 use enhanced_locking_manager::{LockManager, ManagerConfig};
-use enhanced_locking_server::{AuthToken, Server, ServerConfig};
+use enhanced_locking_server::{AuthToken, Server, ServerConfig, WebhookConfig};
 
 use self::managed::Managed;
 pub(crate) use self::store::LimitControl;
@@ -86,7 +86,8 @@ impl Service {
 }
 
 fn server_config(settings: &Settings) -> ServerConfig {
-    let server = &settings.server;
+    let (server, webhooks) = (&settings.server, &settings.webhooks);
+    let token = |secret: &Option<Secret>| secret.as_ref().map(|secret| AuthToken::new(secret.expose()));
     ServerConfig {
         listen: server.listen,
         max_body_bytes: usize::try_from(server.max_body.bytes()).unwrap_or(usize::MAX),
@@ -98,8 +99,12 @@ fn server_config(settings: &Settings) -> ServerConfig {
         shutdown_grace: server.shutdown_grace,
         // Two of them may get lost before a place does.
         touch_interval: settings.locks.keep_alive / 3,
-        auth_token: server.auth_token.as_ref().map(|token| AuthToken::new(token.expose())),
+        auth_token: token(&server.auth_token),
         default_lease: Lease::For(settings.locks.default_lease),
+        webhooks: WebhookConfig {
+            github_secret: token(&webhooks.github_secret),
+            gitlab_token: token(&webhooks.gitlab_token),
+        },
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `POST /locks/{id}/force-release` | `?key=`, [`ForceBody`] → [`ForceReply`] | |
 //! | `POST /locks/force-release` | [`ForceKeyBody`] → [`ForceReply`] | `force_release` |
 //! | `POST /locks/release-by-pull`, `/locks/release-by-owner` | [`ReleaseByPullBody`], [`ReleaseByOwnerBody`] → [`ClearedReply`] | `clear` |
+//! | `POST /webhooks/github`, `/webhooks/gitlab` | the sender's → [`WebhookReply`] | `clear` |
 //! | `GET /locks` | `?prefix=&owner=&repo=&pull=&limit=&cursor=` → [`LocksPage`] | `locks` |
 //! | `GET /resources` | `?key=&waiters=` → [`QueueView`]; 404 if free and nobody waits | `resource` |
 //! | `GET /queue/status` | `?prefix=&limit=&cursor=&waiters=` → [`QueueStatus`] | `queues` |
@@ -69,7 +70,7 @@ pub use problem::{BlockedView, FieldProblem, LimitView, Problem, ProblemKind};
 pub use queue::{EdgeHolder, EdgeWaiter, QueueStatus, QueueView, WaitEdgeView, WaitEdgesPage, WaiterEntry};
 pub use replies::{
     AcquireReply, BackupReply, BatchReply, CancelReply, CleanupReply, ClearedReply, ForceReply, HeldReply,
-    LocksPage, ReleaseReply, RenewalResult, RenewalsReply, RequestReply,
+    LocksPage, ReleaseReply, RenewalResult, RenewalsReply, RequestReply, WebhookReply,
 };
 pub use views::{Details, EndedView, FinishedView, LockView, PlaceView, RequestView, ViewError};
 

@@ -273,6 +273,16 @@ impl From<ClearedReply> for Cleared {
     }
 }
 
+/// The answer to `POST /webhooks/github` and `/webhooks/gitlab`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookReply {
+    /// Why nothing was done; `null` if it was about a pull request that is over.
+    pub ignored: Option<String>,
+    /// What the pull request had.
+    #[serde(flatten)]
+    pub cleared: ClearedReply,
+}
+
 /// The answer to `POST /cleanup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupReply {

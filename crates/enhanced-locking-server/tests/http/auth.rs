@@ -24,6 +24,11 @@ async fn every_call_but_probes_and_pages_needs_the_token() {
             assert_eq!(response.status(), StatusCode::OK, "{route:?}");
             continue;
         }
+        // Their senders have secrets of their own, and here none is set.
+        if route.path.contains("/webhooks/") {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{route:?}");
+            continue;
+        }
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{route:?}");
         assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
         let problem: Value = response.json().await.unwrap();

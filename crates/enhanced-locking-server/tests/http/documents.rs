@@ -258,6 +258,9 @@ async fn live_answers_have_the_documented_shapes() {
         .await;
     check.call(api, "POST", "/cleanup", Some(json!({}))).await;
     check.call(api, "POST", "/backup", None).await;
+    // Not set up here; what they do is in `webhooks`.
+    check.call(api, "POST", "/webhooks/github", Some(json!({}))).await;
+    check.call(api, "POST", "/webhooks/gitlab", Some(json!({}))).await;
     check.call(api, "GET", "/cluster/status", None).await;
     check.call(api, "GET", "/cluster/nodes", None).await;
     let events = check.call(api, "GET", "/events/page", None).await;

@@ -13,3 +13,4 @@ mod pages;
 mod problems;
 mod requests;
 mod shutdown;
+mod webhooks;
