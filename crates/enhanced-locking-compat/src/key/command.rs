@@ -130,7 +130,15 @@ mod tests {
         assert_eq!(
             names,
             [
-                "apply", "plan", "unlock", "policy_check", "approve_policies", "plan", "version", "import", "state",
+                "apply",
+                "plan",
+                "unlock",
+                "policy_check",
+                "approve_policies",
+                "plan",
+                "version",
+                "import",
+                "state",
                 "cancel"
             ]
         );

@@ -25,7 +25,9 @@ pub struct LockKey {
 ///
 /// The first line of its text is what Atlantis says, word for word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid key format; a lock key is {{repo}}/{{path}}/{{workspace}}/{{project}} with at least four slashes")]
+#[error(
+    "invalid key format; a lock key is {{repo}}/{{path}}/{{workspace}}/{{project}} with at least four slashes"
+)]
 #[non_exhaustive]
 pub struct NotALockKey;
 

@@ -16,7 +16,9 @@ pub enum RecordError {
         max: usize,
     },
     /// Not JSON.
-    #[error("the value is not JSON from byte {at} on; Atlantis cannot read it either, delete or repair the record")]
+    #[error(
+        "the value is not JSON from byte {at} on; Atlantis cannot read it either, delete or repair the record"
+    )]
     NotJson {
         /// Where the grammar is broken, in bytes.
         at: usize,
@@ -28,7 +30,9 @@ pub enum RecordError {
         max: usize,
     },
     /// Another kind of value than Atlantis writes.
-    #[error("{member} is {found} where {wanted} belongs; Atlantis cannot read it either, delete or repair the record")]
+    #[error(
+        "{member} is {found} where {wanted} belongs; Atlantis cannot read it either, delete or repair the record"
+    )]
     WrongKind {
         /// The path of the member.
         member: &'static str,
@@ -38,7 +42,9 @@ pub enum RecordError {
         found: &'static str,
     },
     /// A number that is not a whole one, or has a fraction or an exponent.
-    #[error("{member} is not written as a whole number; Atlantis cannot read it either, delete or repair the record")]
+    #[error(
+        "{member} is not written as a whole number; Atlantis cannot read it either, delete or repair the record"
+    )]
     NotWhole {
         /// The path of the member.
         member: &'static str,
@@ -58,7 +64,9 @@ pub enum RecordError {
         member: &'static str,
     },
     /// More members that we do not know than are kept.
-    #[error("{member} has more than {max} members that no known Atlantis writes; delete or repair the record")]
+    #[error(
+        "{member} has more than {max} members that no known Atlantis writes; delete or repair the record"
+    )]
     TooManyMembers {
         /// The path of the object.
         member: &'static str,

@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn policies_of_every_shape_are_left_alone() {
-        for policies in ["null", r#"[{"Approvals":2}]"#, r#"[{"Approvals":[{"Approver":"bob","Hashes":["ab"]}]}]"#, "7"] {
+        for policies in
+            ["null", r#"[{"Approvals":2}]"#, r#"[{"Approvals":[{"Approver":"bob","Hashes":["ab"]}]}]"#, "7"]
+        {
             let raw = format!(
                 r#"{{"Projects":[{{"Workspace":"w","RepoRelDir":".","ProjectName":"n","PolicyStatus":{policies},"Status":6}}],"Pull":{{"Num":3}}}}"#
             );
@@ -136,6 +138,9 @@ mod tests {
     #[test]
     fn damage_is_named_by_its_place() {
         let error = PullStatus::decode(br#"{"Projects":[{"Status":"x"}]}"#).unwrap_err();
-        assert!(error.to_string().starts_with("Projects[].Status is a text where a whole number belongs"), "{error}");
+        assert!(
+            error.to_string().starts_with("Projects[].Status is a text where a whole number belongs"),
+            "{error}"
+        );
     }
 }

@@ -114,9 +114,15 @@ mod tests {
     #[test]
     fn users_of_urls_go_wherever_they_are() {
         for (raw, want) in [
-            (r#""see https://u:T@h/x and ssh://T@h, a@b""#, r#""see https://<redacted>@h/x and ssh://<redacted>@h, a@b""#),
+            (
+                r#""see https://u:T@h/x and ssh://T@h, a@b""#,
+                r#""see https://<redacted>@h/x and ssh://<redacted>@h, a@b""#,
+            ),
             (r#"{"https://T@h":["a://T@h:1/p"]}"#, r#"{"https://<redacted>@h":["a://<redacted>@h:1/p"]}"#),
-            (r#"{"cloneurl":"https://u:T/T@h/x?t=T","N":[1,null,true]}"#, r#"{"cloneurl":"https://<redacted>@h/x","N":[1,null,true]}"#),
+            (
+                r#"{"cloneurl":"https://u:T/T@h/x?t=T","N":[1,null,true]}"#,
+                r#"{"cloneurl":"https://<redacted>@h/x","N":[1,null,true]}"#,
+            ),
             (r#"{"CloneURL":{"a":"T"}}"#, r#"{"CloneURL":"<redacted>"}"#),
             (r#"{"CloneURL":["T"]}"#, r#"{"CloneURL":"<redacted>"}"#),
             (r#"{"CloneURL":12}"#, r#"{"CloneURL":"<redacted>"}"#),
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_not_shown() {
-        assert_eq!(redact(br#"{"CloneURL":"https://u:T@h/"#), "\"28 bytes that are not JSON\"");
+        assert_eq!(redact(br#"{"CloneURL":"https://u:T@h/"#), "\"27 bytes that are not JSON\"");
         assert_eq!(redact(b""), "\"0 bytes that are not JSON\"");
     }
 
