@@ -114,7 +114,7 @@ impl Serialize for Shown<'_, ProjectLock> {
         map.serialize_entry("Pull", &Shown(&lock.pull, show))?;
         map.serialize_entry("User", &Shown(&lock.user, show))?;
         map.serialize_entry("Workspace", &lock.workspace)?;
-        map.serialize_entry("Time", lock.time.as_str())?;
+        map.serialize_entry("Time", &lock.time.written())?;
         lock.other.write(&mut map, show)?;
         map.end()
     }

@@ -10,6 +10,9 @@ use crate::json::{Kind, Value};
 /// What Go writes for a time that was never set.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
+/// Where the date ends, `T` included.
+const DATE_END: usize = 11;
+
 /// A point in time, kept as it was written: nanoseconds and the offset from UTC survive.
 ///
 /// ```
@@ -26,20 +29,43 @@ pub struct RecordTime {
     text: String,
     seconds: i64,
     nanos: u32,
+    /// East of UTC.
+    offset_minutes: i64,
 }
 
 impl RecordTime {
-    /// A time as Go reads it: RFC 3339 with `T`, any number of digits of a second (nine count), `Z` or an offset.
+    /// A time as Go reads it: RFC 3339 with `T`, any number of digits of a second (nine count), `Z` or an offset. Go also
+    /// takes an hour of one digit, and a comma in front of the fraction; so it does here.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (seconds, nanos) = parse(text.as_bytes())?;
-        Some(Self { text: text.to_owned(), seconds, nanos })
+        parse(text)
     }
 
     /// The text, verbatim.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The text that Atlantis writes for this time: no trailing zeros in a fraction of at most nine digits, `Z` in UTC.
+    /// It differs from the [text](Self::as_str) only if somebody else wrote that.
+    ///
+    /// Go reads an offset of 24 hours and writes none. Here it is written, for Atlantis to read.
+    #[must_use]
+    pub fn written(&self) -> String {
+        let (date, rest) = self.text.split_at_checked(DATE_END).unwrap_or_default();
+        // Two digits, or one that gets a zero; minutes and seconds have one form.
+        let (zero, len) = if rest.get(1..2) == Some(":") { ("0", 7) } else { ("", 8) };
+        let clock = rest.get(..len).unwrap_or_default();
+        let fraction = match self.nanos {
+            0 => String::new(),
+            nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
+        };
+        let (sign, minutes) = (if self.offset_minutes < 0 { '-' } else { '+' }, self.offset_minutes.abs());
+        match minutes {
+            0 => format!("{date}{zero}{clock}{fraction}Z"),
+            _ => format!("{date}{zero}{clock}{fraction}{sign}{:02}:{:02}", minutes / 60, minutes % 60),
+        }
     }
 
     /// The point in whole microseconds; `None` before 1970, as the zero value is.
@@ -88,7 +114,7 @@ impl From<Timestamp> for RecordTime {
 impl Default for RecordTime {
     fn default() -> Self {
         // Not parsed: `parse` may fall back on this.
-        Self { text: ZERO.to_owned(), seconds: -62_135_596_800, nanos: 0 }
+        Self { text: ZERO.to_owned(), seconds: -62_135_596_800, nanos: 0, offset_minutes: 0 }
     }
 }
 
@@ -110,24 +136,25 @@ impl Serialize for RecordTime {
     }
 }
 
-/// Seconds since the Unix epoch, and nanoseconds.
-fn parse(text: &[u8]) -> Option<(i64, u32)> {
-    let mut rest = Rest(text);
+fn parse(text: &str) -> Option<RecordTime> {
+    let mut rest = Rest(text.as_bytes());
     let year = rest.number(4, 0, 9999)?;
     rest.sign(b'-')?;
     let month = rest.number(2, 1, 12)?;
     rest.sign(b'-')?;
     let day = rest.number(2, 1, days_of_month(year, month))?;
     rest.sign(b'T')?;
-    let hour = rest.number(2, 0, 23)?;
+    let hour = rest.number(if rest.0.get(1) == Some(&b':') { 1 } else { 2 }, 0, 23)?;
     rest.sign(b':')?;
     let minute = rest.number(2, 0, 59)?;
     rest.sign(b':')?;
     let second = rest.number(2, 0, 59)?;
-    let nanos = if rest.sign(b'.').is_some() { rest.fraction()? } else { 0 };
-    let offset = rest.offset()?;
-    let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset;
-    rest.0.is_empty().then_some((seconds, nanos))
+    let fraction = rest.sign(b'.').or_else(|| rest.sign(b','));
+    let nanos = if fraction.is_some() { rest.fraction()? } else { 0 };
+    let offset_minutes = rest.offset_minutes()?;
+    let seconds =
+        days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + (minute - offset_minutes) * 60 + second;
+    rest.0.is_empty().then(|| RecordTime { text: text.to_owned(), seconds, nanos, offset_minutes })
 }
 
 /// What is not read yet.
@@ -158,8 +185,8 @@ impl Rest<'_> {
         Some(nine.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
     }
 
-    /// Seconds east of UTC. The bounds are Go's: it takes 24 hours and 60 minutes as well.
-    fn offset(&mut self) -> Option<i64> {
+    /// Minutes east of UTC. The bounds are Go's: it takes 24 hours and 60 minutes as well.
+    fn offset_minutes(&mut self) -> Option<i64> {
         if self.sign(b'Z').is_some() {
             return Some(0);
         }
@@ -171,7 +198,7 @@ impl Rest<'_> {
         self.0 = self.0.get(1..)?;
         let hours = self.number(2, 0, 24)?;
         self.sign(b':')?;
-        Some(east * (hours * 3_600 + self.number(2, 0, 60)? * 60))
+        Some(east * (hours * 60 + self.number(2, 0, 60)?))
     }
 }
 
@@ -224,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_has_one_form() {
+        for (text, want) in [
+            ("2026-08-22T09:30:15.120000000+02:00", "2026-08-22T09:30:15.12+02:00"),
+            ("2026-08-22T09:30:15.12345678999-05:30", "2026-08-22T09:30:15.123456789-05:30"),
+            ("2026-08-22T09:30:15.0-00:00", "2026-08-22T09:30:15Z"),
+            ("2026-08-22T09:30:15+02:60", "2026-08-22T09:30:15+03:00"),
+            ("2026-08-22T9:30:15,5Z", "2026-08-22T09:30:15.5Z"),
+            (ZERO, ZERO),
+        ] {
+            assert_eq!(RecordTime::parse(text).unwrap().written(), want);
+        }
+        assert_eq!(RecordTime::default().written(), ZERO);
+    }
+
+    #[test]
     fn nonsense_is_no_time() {
         for text in [
             "",
@@ -233,8 +275,8 @@ mod tests {
             "2026-02-29T00:00:00Z",
             "2026-08-22T24:00:00Z",
             "2026-08-22T09:30:15.Z",
-            "2026-08-22T09:30:15,5Z",
-            "2026-08-22T9:30:15Z",
+            "2026-08-22T:30:15Z",
+            "2026-08-22T009:30:15Z",
             "2026-08-22T09:30:15+0200",
             "2026-08-22T09:30:15ZZ",
         ] {
@@ -249,6 +291,7 @@ mod tests {
             let record = RecordTime::from(time);
             prop_assert_eq!(record.timestamp(), Some(time));
             prop_assert_eq!(record.as_str(), time.to_string());
+            prop_assert_eq!(record.written(), time.to_string());
             prop_assert!(!record.as_str().contains("0Z") || !record.as_str().contains('.'));
         }
 
