@@ -57,24 +57,41 @@ impl serde::Serialize for CloneUrl {
 /// A clone URL without whatever may be a secret in it.
 ///
 /// Everything up to the last `@` goes, even if it is part of the path: a token may hold any character, and too little
-/// to see does no harm. So does everything from a `?` or `#` on, where tokens are found as well. A text without a
-/// scheme is a path or `user@host:path`.
+/// to see does no harm. So does everything from a `?` or `#` on, where tokens are found as well. Without an `@`, which
+/// damage may have taken away, only a URL with nothing but a host in front of its path is shown at all.
 pub(crate) fn without_secret(url: &str) -> Cow<'_, str> {
     let end = url.rfind('@').map_or(0, |at| at + 1);
     let tail = url.get(end..).unwrap_or_default();
     let shown = tail.split(['?', '#']).next().unwrap_or_default();
+    let scheme = scheme_of(url);
+    if end == 0 && !url.is_empty() && !scheme.is_some_and(|scheme| is_host_and_path(shown, scheme)) {
+        return Cow::Borrowed(REDACTED);
+    }
     if end == 0 && shown.len() == url.len() {
         return Cow::Borrowed(url);
     }
-    // A scheme is letters before `://`; anything else in front may be part of the secret.
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    let plain = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'+');
     let query = if shown.len() < tail.len() { REDACTED } else { "" };
-    Cow::Owned(match (end, plain) {
+    Cow::Owned(match (end, scheme) {
         (0, _) => format!("{shown}?{query}"),
-        (_, true) => format!("{scheme}://{REDACTED}@{shown}"),
-        (_, false) => format!("{REDACTED}@{shown}"),
+        (_, Some(scheme)) => format!("{scheme}://{REDACTED}@{shown}"),
+        (_, None) => format!("{REDACTED}@{shown}"),
     })
+}
+
+/// The scheme: letters before `://`. Anything else in front may be part of the secret.
+fn scheme_of(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let plain = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'+');
+    plain.then_some(scheme)
+}
+
+/// Whether there is a host behind the scheme, perhaps with a port, and then the path or nothing.
+fn is_host_and_path(url: &str, scheme: &str) -> bool {
+    let rest = url.get(scheme.len() + 3..).unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -95,6 +112,10 @@ mod tests {
             ("git@github.com:a.git", "<redacted>@github.com:a.git"),
             ("TOKEN://x@host/a", "<redacted>@host/a"),
             ("u:TOKEN@host/a", "<redacted>@host/a"),
+            ("https://git.example.com:8443/a", "https://git.example.com:8443/a"),
+            ("https://u:TOKEN/host/a", "<redacted>"),
+            ("https://u:TOKEN?host/a", "<redacted>"),
+            ("u:TOKEN", "<redacted>"),
         ] {
             assert_eq!(without_secret(url), want, "{url}");
         }
