@@ -75,3 +75,30 @@ impl Serialize for Shown<'_, CommandLock> {
 }
 
 serialize_without_secrets!(CommandLock);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_written_as_atlantis_writes_it() {
+        let lock = CommandLock::new(CommandName::Apply, Timestamp::from_micros(1_787_383_815_999_999));
+        let raw = br#"{"LockMetadata":{"UnixTime":1787383815},"CommandName":0}"#;
+        assert_eq!(lock.to_json().unwrap(), raw);
+        assert_eq!(CommandLock::decode(raw), Ok(lock));
+    }
+
+    #[test]
+    fn numbers_without_a_command_are_kept() {
+        let lock = CommandLock::decode(br#"{"CommandName":99,"Lease":"x"}"#).unwrap();
+        assert_eq!((lock.command(), lock.command_number), (None, 99));
+        let written = String::from_utf8(lock.to_json().unwrap()).unwrap();
+        assert_eq!(written, r#"{"LockMetadata":{"UnixTime":0},"CommandName":99,"Lease":"x"}"#);
+    }
+
+    #[test]
+    fn damage_is_named_by_its_place() {
+        let error = CommandLock::decode(br#"{"LockMetadata":{"UnixTime":1.5}}"#).unwrap_err();
+        assert_eq!(error, RecordError::NotWhole { member: "LockMetadata.UnixTime" });
+    }
+}

@@ -112,3 +112,61 @@ pub(crate) fn wrong(member: &'static str, wanted: &'static str, found: Kind) -> 
     };
     RecordError::WrongKind { member, wanted, found }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{CommandLock, ProjectLock};
+
+    fn parsed(text: &str) -> Value<'_> {
+        json::parse(text.as_bytes()).unwrap_or_else(|fault| panic!("{text}: {fault:?}"))
+    }
+
+    #[test]
+    fn null_changes_nothing_but_lists() {
+        let (mut word, mut number, mut truth) = ("a".to_owned(), 7, true);
+        text(parsed("null"), "m", &mut word).unwrap();
+        whole(parsed("null"), "m", &mut number).unwrap();
+        flag(parsed("null"), "m", &mut truth).unwrap();
+        assert_eq!((word.as_str(), number, truth), ("a", 7, true));
+        let mut list = Some(vec!["a".to_owned()]);
+        texts(parsed("[null, \"b\"]"), "m", &mut list).unwrap();
+        assert_eq!(list, Some(vec![String::new(), "b".to_owned()]));
+        texts(parsed("null"), "m", &mut list).unwrap();
+        assert_eq!(list, None);
+    }
+
+    #[test]
+    fn whole_numbers_have_64_bits_and_no_fraction() {
+        let read = |literal| {
+            let mut number = 0;
+            whole(parsed(literal), "m", &mut number).map(|()| number)
+        };
+        assert_eq!(read("-0"), Ok(0));
+        assert_eq!(read("9223372036854775807"), Ok(i64::MAX));
+        assert_eq!(read("-9223372036854775808"), Ok(i64::MIN));
+        assert_eq!(read("9223372036854775808"), Err(RecordError::OutOfRange { member: "m" }));
+        for literal in ["1.0", "1e2", "1E2"] {
+            assert_eq!(read(literal), Err(RecordError::NotWhole { member: "m" }));
+        }
+        assert!(matches!(read("\"1\""), Err(RecordError::WrongKind { found: "a text", .. })));
+    }
+
+    #[test]
+    fn a_second_member_goes_on_where_the_first_one_ended() {
+        let lock =
+            ProjectLock::decode(br#"{"Pull":{"Num":7,"Author":"a"},"pull":{"Num":8},"PULL":null}"#).unwrap();
+        assert_eq!((lock.pull.number, lock.pull.author.as_str()), (8, "a"));
+    }
+
+    #[test]
+    fn what_is_no_value_at_all_has_its_own_reasons() {
+        assert_eq!(CommandLock::decode(b" "), Err(RecordError::Empty));
+        assert_eq!(CommandLock::decode(br#"{"a":tru}"#), Err(RecordError::NotJson { at: 8 }));
+        let deep = ["[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1)].concat();
+        assert_eq!(CommandLock::decode(deep.as_bytes()), Err(RecordError::TooDeep { max: DEPTH_MAX }));
+        let long = vec![b' '; CommandLock::BYTES_MAX + 1];
+        let max = CommandLock::BYTES_MAX;
+        assert_eq!(CommandLock::decode(&long), Err(RecordError::TooLong { len: max + 1, max }));
+    }
+}

@@ -59,3 +59,25 @@ macro_rules! numbered {
 }
 
 pub(crate) use numbered;
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{PlanStatus, PullState, VcsKind};
+
+    #[test]
+    fn numbers_lead_back_to_themselves() {
+        for number in [-1, 0, 1, 2, 5, 7, 8, i64::MAX] {
+            assert_eq!(VcsKind::from_number(number).number(), number);
+            assert_eq!(PlanStatus::from_number(number).number(), number);
+            assert_eq!(PullState::from_number(number).number(), number);
+        }
+        assert_eq!(VcsKind::from_number(6), VcsKind::Other(6));
+        assert_eq!((VcsKind::default(), PullState::default()), (VcsKind::GitHub, PullState::Open));
+    }
+
+    #[test]
+    fn they_are_shown_as_numbers() {
+        let shown = serde_json::to_string(&[PlanStatus::Applied, PlanStatus::Other(99)]).unwrap();
+        assert_eq!(shown, "[4,99]");
+    }
+}

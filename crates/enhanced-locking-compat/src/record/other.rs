@@ -74,3 +74,43 @@ impl std::fmt::Debug for OtherMembers {
         write!(f, "{} not shown", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{ProjectLock, Record};
+
+    #[test]
+    fn unknown_members_are_carried_along_wherever_they_are() {
+        let raw = br#"{"A":1.50,"Project":{"B":[ ]},"Pull":{"C":{"x":"<"},"BaseRepo":{"D":null,"VCSHost":{"E":"e"}}},"User":{"F":true}}"#;
+        let lock = ProjectLock::decode(raw).unwrap();
+        assert_eq!(lock.other.names().collect::<Vec<_>>(), ["A"]);
+        assert_eq!((lock.pull.base_repo.other.len(), lock.user.other.is_empty()), (1, false));
+        let written = String::from_utf8(lock.to_json().unwrap()).unwrap();
+        for member in
+            [r#""A":1.50"#, r#""B":[ ]"#, r#""C":{"x":"<"}"#, r#""D":null"#, r#""E":"e""#, r#""F":true"#]
+        {
+            assert!(written.contains(member), "{member} {written}");
+        }
+        assert_eq!(ProjectLock::decode(written.as_bytes()), Ok(lock));
+    }
+
+    #[test]
+    fn broken_characters_become_what_go_makes_of_them() {
+        let lock = ProjectLock::decode(b"{\"A\":\"\xff\"}").unwrap();
+        assert!(String::from_utf8(lock.to_json().unwrap()).unwrap().ends_with("\"A\":\"\u{fffd}\"}"));
+    }
+
+    #[test]
+    fn there_is_a_limit_to_how_many_are_kept() {
+        let object = |count: usize| {
+            let members: Vec<_> = (0..count).map(|number| format!("\"x{number}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(ProjectLock::decode(object(OtherMembers::MAX).as_bytes()).is_ok());
+        assert_eq!(
+            ProjectLock::decode(object(OtherMembers::MAX + 1).as_bytes()),
+            Err(RecordError::TooManyMembers { member: "the value", max: OtherMembers::MAX })
+        );
+    }
+}

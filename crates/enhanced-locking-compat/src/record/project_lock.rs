@@ -144,3 +144,84 @@ impl Serialize for Shown<'_, User> {
 }
 
 serialize_without_secrets!(ProjectLock, Project, User);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{CloneUrl, PullState, Repo, VcsHost, VcsKind};
+
+    // The two samples of the contract (§1.1), byte for byte.
+    const NAMED: &str = r#"{"Project":{"ProjectName":"prod-net","RepoFullName":"acme/infra","Path":"envs/prod"},"Pull":{"Num":42,"HeadCommit":"2737c45a7bd1f1b1e7a1b1b5d3a5a0a5c1f9e8d7","URL":"https://github.com/acme/infra/pull/42","HeadBranch":"feature/x","BaseBranch":"main","HardenedNonPRRefCheckout":false,"Author":"alice","Body":"","State":0,"BaseRepo":{"FullName":"acme/infra","Owner":"acme","Name":"infra","CloneURL":"https://atlantis-bot:TOKEN@github.com/acme/infra.git","SanitizedCloneURL":"https://atlantis-bot:\u003credacted\u003e@github.com/acme/infra.git","VCSHost":{"Hostname":"github.com","Type":0}}},"User":{"Username":"alice","Teams":null},"Workspace":"default","Time":"2026-08-22T09:30:15.123456789+02:00"}"#;
+    const ZERO: &str = r#"{"Project":{"ProjectName":"","RepoFullName":"","Path":""},"Pull":{"Num":0,"HeadCommit":"","URL":"","HeadBranch":"","BaseBranch":"","HardenedNonPRRefCheckout":false,"Author":"","Body":"","State":0,"BaseRepo":{"FullName":"","Owner":"","Name":"","CloneURL":"","SanitizedCloneURL":"","VCSHost":{"Hostname":"","Type":0}}},"User":{"Username":"","Teams":null},"Workspace":"","Time":"0001-01-01T00:00:00Z"}"#;
+
+    fn named() -> ProjectLock {
+        let host = VcsHost { hostname: "github.com".into(), kind: VcsKind::GitHub, ..VcsHost::default() };
+        let base_repo = Repo {
+            full_name: "acme/infra".into(),
+            owner: "acme".into(),
+            name: "infra".into(),
+            clone_url: CloneUrl::new("https://atlantis-bot:TOKEN@github.com/acme/infra.git"),
+            sanitized_clone_url: "https://atlantis-bot:<redacted>@github.com/acme/infra.git".into(),
+            vcs_host: host,
+            ..Repo::default()
+        };
+        let pull = Pull {
+            number: 42,
+            head_commit: "2737c45a7bd1f1b1e7a1b1b5d3a5a0a5c1f9e8d7".into(),
+            url: "https://github.com/acme/infra/pull/42".into(),
+            head_branch: "feature/x".into(),
+            base_branch: "main".into(),
+            author: "alice".into(),
+            state: PullState::Open,
+            base_repo,
+            ..Pull::default()
+        };
+        let (name, repo, path) = ("prod-net".into(), "acme/infra".into(), "envs/prod".into());
+        ProjectLock {
+            project: Project { name, repo, path, ..Project::default() },
+            pull,
+            user: User { username: "alice".into(), ..User::default() },
+            workspace: "default".into(),
+            time: RecordTime::parse("2026-08-22T09:30:15.123456789+02:00").unwrap(),
+            ..ProjectLock::default()
+        }
+    }
+
+    #[test]
+    fn locks_are_written_byte_for_byte_and_read_again() {
+        for (lock, raw) in [(named(), NAMED), (ProjectLock::default(), ZERO)] {
+            assert_eq!(String::from_utf8(lock.to_json().unwrap()).unwrap(), raw);
+            assert_eq!(ProjectLock::decode(raw.as_bytes()), Ok(lock));
+        }
+    }
+
+    #[test]
+    fn serde_shows_the_same_without_the_token() {
+        let shown: serde_json::Value = serde_json::to_value(named()).unwrap();
+        let mut all: serde_json::Value = serde_json::from_str(NAMED).unwrap();
+        all["Pull"]["BaseRepo"]["CloneURL"] = "https://<redacted>@github.com/acme/infra.git".into();
+        assert_eq!(shown, all);
+    }
+
+    #[test]
+    fn nothing_is_a_zero_lock_as_in_go() {
+        for raw in ["{}", "null", r#"{"Pull":null,"Time":null}"#] {
+            assert_eq!(ProjectLock::decode(raw.as_bytes()), Ok(ProjectLock::default()));
+        }
+    }
+
+    #[test]
+    fn damage_is_named_by_its_place() {
+        for (raw, want) in [
+            ("[]", "the value is a list where an object belongs"),
+            (r#"{"Pull":{"BaseRepo":{"VCSHost":{"Type":"x"}}}}"#, "Pull.BaseRepo.VCSHost.Type is a text"),
+            (r#"{"Pull":{"HardenedNonPRRefCheckout":1}}"#, "Pull.HardenedNonPRRefCheckout is a number"),
+            (r#"{"User":{"Teams":["a",1]}}"#, "User.Teams is a number where a text belongs"),
+            (r#"{"Project":7}"#, "Project is a number where an object belongs"),
+            (r#"{"Time":"yesterday"}"#, "Time is not an RFC 3339 time"),
+        ] {
+            let error = ProjectLock::decode(raw.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+    }
+}

@@ -98,3 +98,36 @@ impl<T: serde::Serialize> serde::Serialize for Stored<T> {
         self.value.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::CommandName;
+    use enhanced_locking_foundation::Timestamp;
+
+    #[test]
+    fn bytes_stay_as_they_were() {
+        let raw = br#" { "workspace":"w", "Time":"2026-08-22T09:30:15.10Z" } "#;
+        let stored = Stored::<ProjectLock>::read(raw.as_slice()).unwrap();
+        assert_eq!(stored.raw(), raw);
+        let (bytes, value) = stored.into_parts();
+        assert_eq!((&*bytes, value.workspace.as_str()), (raw.as_slice(), "w"));
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let lock =
+            Stored::<CommandLock>::write(CommandLock::new(CommandName::Apply, Timestamp::ZERO)).unwrap();
+        assert_eq!(Stored::read(lock.raw()), Ok(lock));
+        let lock = Stored::<ProjectLock>::write(ProjectLock::default()).unwrap();
+        assert_eq!(Stored::read(lock.raw()), Ok(lock));
+    }
+
+    #[test]
+    fn debug_tells_how_many_bytes_there_are_and_not_which() {
+        let raw = br#"{"X":"TOKEN"}"#;
+        let stored = Stored::<ProjectLock>::read(raw.as_slice()).unwrap();
+        let shown = format!("{stored:?}");
+        assert!(shown.starts_with("Stored { bytes: 13") && !shown.contains("TOKEN"), "{shown}");
+    }
+}

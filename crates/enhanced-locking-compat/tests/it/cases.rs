@@ -75,8 +75,10 @@ fn locks_are_read_and_written_as_atlantis_does() {
 #[test]
 fn command_locks_are_read_and_written_as_atlantis_does() {
     for Case { given, answer } in cases("command", 13) {
-        let lock = CommandLock::decode(&given).ok();
-        let written = lock.map(|lock| lock.to_json().unwrap());
+        // Atlantis drops what it does not know.
+        let lock =
+            CommandLock::decode(&given).map(|lock| CommandLock { other: OtherMembers::default(), ..lock });
+        let written = lock.ok().map(|lock| lock.to_json().unwrap());
         assert_eq!(written, answer, "{}", given.escape_ascii());
     }
 }
