@@ -95,7 +95,7 @@ pub enum BoltError {
 #[non_exhaustive]
 pub enum Damage {
     /// A page, and what is on it and below it.
-    #[error("page {page} {fault}; what is on it is lost unless a backup has it")]
+    #[error("page {page} {fault}; look into a backup for what is missing")]
     Page {
         /// Its number.
         page: u64,
@@ -103,7 +103,7 @@ pub enum Damage {
         fault: PageFault,
     },
     /// An entry of a page.
-    #[error("entry {index} of page {page} {fault}; it is lost unless a backup has it")]
+    #[error("entry {index} of page {page} {fault}; look into a backup for it")]
     Entry {
         /// The number of the page.
         page: u64,
@@ -146,6 +146,9 @@ pub enum PageFault {
     /// Its entries do not fit on it, or are not as many as it says.
     #[error("says a wrong number of entries")]
     Count,
+    /// Its keys belong elsewhere: it is an old page, or one of another bucket, or the one that points at it is damaged.
+    #[error("holds other keys than it should, so that some may be old or missing")]
+    Keys,
     /// Two places point at it.
     #[error("is pointed at twice")]
     Twice,
@@ -214,10 +217,7 @@ mod tests {
     #[test]
     fn messages_say_what_to_do_next() {
         let damage = Damage::Page { page: 7, fault: PageFault::Twice };
-        assert_eq!(
-            damage.to_string(),
-            "page 7 is pointed at twice; what is on it is lost unless a backup has it"
-        );
+        assert_eq!(damage.to_string(), "page 7 is pointed at twice; look into a backup for what is missing");
         let damage = Damage::Entry { page: 7, index: 0, fault: EntryFault::Place };
         assert!(damage.to_string().starts_with("entry 0 of page 7 is not where its neighbours"));
         assert!(BoltError::InUse { path: "x.db".into() }.to_string().contains("stop it"));

@@ -10,7 +10,7 @@ use super::meta;
 use super::page::Pages;
 use super::records::Records;
 use super::walk::{Bucket, Entries};
-use crate::record::{CommandLock, ProjectLock, PullStatus};
+use crate::record::{CommandLock, ProjectLock, PullStatus, Record};
 
 /// The `atlantis.db` of an Atlantis that does not run.
 ///
@@ -90,29 +90,35 @@ impl BoltFile {
     /// [`BoltError::NoBucket`] if it is not there. If it may be on a damaged part, there are no entries, and the damage
     /// is among them.
     pub fn entries(&self, bucket: &str) -> Result<Entries<'_>, BoltError> {
-        self.walk(bucket, true).ok_or_else(|| BoltError::NoBucket { name: bucket.to_owned() })
+        self.walk(bucket, true)
     }
 
     /// The locks on projects.
     ///
     /// # Errors
-    /// [`BoltError::NoBucket`] if there is none for locks: the file is not Atlantis'.
+    /// As [`entries`](Self::entries): then the file is not Atlantis', or its name is damaged.
     pub fn locks(&self) -> Result<Records<'_, ProjectLock>, BoltError> {
-        let entries = self.walk(bucket::LOCKS, false);
-        let entries = entries.ok_or_else(|| BoltError::NoBucket { name: bucket::LOCKS.to_owned() })?;
-        Ok(Records::new(bucket::LOCKS, entries))
+        self.records(bucket::LOCKS)
     }
 
-    /// The locks on commands; none if the file is older than they are.
-    #[must_use]
-    pub fn command_locks(&self) -> Records<'_, CommandLock> {
-        Records::new(bucket::COMMANDS, self.walk_or_nothing(bucket::COMMANDS))
+    /// The locks on commands.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks).
+    pub fn command_locks(&self) -> Result<Records<'_, CommandLock>, BoltError> {
+        self.records(bucket::COMMANDS)
     }
 
-    /// The statuses of pull requests; none if the file is older than they are.
-    #[must_use]
-    pub fn pull_statuses(&self) -> Records<'_, PullStatus> {
-        Records::new(bucket::PULLS, self.walk_or_nothing(bucket::PULLS))
+    /// The statuses of pull requests.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks).
+    pub fn pull_statuses(&self) -> Result<Records<'_, PullStatus>, BoltError> {
+        self.records(bucket::PULLS)
+    }
+
+    fn records<T: Record>(&self, bucket: &'static str) -> Result<Records<'_, T>, BoltError> {
+        Ok(Records::new(bucket, self.walk(bucket, false)?))
     }
 
     fn pages(&self) -> Pages<'_> {
@@ -130,23 +136,22 @@ impl BoltFile {
         })
     }
 
-    /// A walk through a bucket; `None` if it is certain that there is none.
-    fn walk(&self, name: &str, enters: bool) -> Option<Entries<'_>> {
+    fn walk(&self, name: &str, enters: bool) -> Result<Entries<'_>, BoltError> {
         let mut damages = Vec::new();
         for root in self.roots() {
             match root {
                 Ok((found, bucket)) if found == name.as_bytes() => {
-                    return Some(Entries::new(self.pages(), Some(bucket), Vec::new(), enters));
+                    return Ok(Entries::new(self.pages(), Some(bucket), Vec::new(), enters));
                 }
                 Ok(_) => {}
                 Err(damage) => damages.push(damage),
             }
         }
-        if damages.is_empty() { None } else { Some(Entries::new(self.pages(), None, damages, enters)) }
-    }
-
-    fn walk_or_nothing(&self, name: &str) -> Entries<'_> {
-        self.walk(name, false).unwrap_or_else(|| Entries::new(self.pages(), None, Vec::new(), false))
+        if damages.is_empty() {
+            return Err(BoltError::NoBucket { name: name.to_owned() });
+        }
+        // It may have been there, and is not called missing.
+        Ok(Entries::new(self.pages(), None, damages, enters))
     }
 }
 

@@ -114,15 +114,48 @@ impl<'a> Page<'a> {
 
     /// Whether the first key is where the number of entries says: else there are more or less of them.
     pub(super) fn count_is_plausible(&self) -> bool {
-        match self.span(0) {
-            Some(first) => first.start == self.data_start(),
-            None => self.count == 0 && (!self.is_exact || self.bytes.len() == self.data_start()),
+        match (self.kind, self.span(0)) {
+            (Kind::Branch, _) => self.branch_span(0).is_some_and(|(start, _)| start == self.data_start()),
+            (Kind::Leaf, Some(first)) => first.start == self.data_start(),
+            (Kind::Leaf, None) => {
+                self.count == 0 && (!self.is_exact || self.bytes.len() == self.data_start())
+            }
         }
     }
 
-    /// The page that an entry of a branch points at. Its key is not needed by whoever reads everything.
+    /// The page that an entry of a branch points at.
     pub(super) fn child(&self, index: usize) -> Option<u64> {
         array(self.bytes, HEADER_BYTES + index * ELEMENT_BYTES + 8).map(u64::from_le_bytes)
+    }
+
+    /// Whether a page is where its first key belongs among those of this branch. Yes, if a key cannot be read: then
+    /// something else is reported.
+    pub(super) fn has_room_for(&self, index: usize, child: &Self) -> bool {
+        let Some(first) = child.first_key() else { return true };
+        let is_above = self.branch_key(index).is_none_or(|least| least <= first);
+        is_above && self.branch_key(index + 1).is_none_or(|next| first < next)
+    }
+
+    fn first_key(&self) -> Option<&'a [u8]> {
+        match self.kind {
+            Kind::Branch => self.branch_key(0),
+            Kind::Leaf => self.element(0).ok().map(|element| element.key),
+        }
+    }
+
+    fn branch_key(&self, index: usize) -> Option<&'a [u8]> {
+        let (start, end) = self.branch_span(index)?;
+        self.bytes.get(start..end)
+    }
+
+    /// Where the key of an entry of a branch is.
+    fn branch_span(&self, index: usize) -> Option<(usize, usize)> {
+        if index >= self.count {
+            return None;
+        }
+        let number = |at| usize::try_from(self.number_at(index, at)?).ok();
+        let start = (HEADER_BYTES + index * ELEMENT_BYTES).checked_add(number(0)?)?;
+        Some((start, start.checked_add(number(4)?)?))
     }
 
     /// An entry of a leaf.

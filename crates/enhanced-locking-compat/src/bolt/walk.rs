@@ -115,7 +115,7 @@ impl<'a> Entries<'a> {
         });
         match page {
             Ok(page) => {
-                if page.kind == Kind::Leaf && !page.count_is_plausible() {
+                if !page.count_is_plausible() {
                     self.damages.push_back(Damage::Page { page: page.number, fault: PageFault::Count });
                 }
                 self.frames.push(Frame { page, next: 0, ends_bucket });
@@ -133,9 +133,15 @@ impl<'a> Entries<'a> {
         let damage = |fault| Damage::Page { page: number, fault };
         let page =
             if self.met.insert(number) { self.pages.page(number) } else { Err(damage(PageFault::Twice)) };
-        // A bucket without entries is inline, so that only the bucket of all buckets has a page without any.
-        if page.as_ref().is_ok_and(|page| page.count == 0 && number != self.pages.root) {
-            self.damages.push_back(damage(PageFault::Count));
+        if let Ok(page) = &page {
+            // A bucket without entries is inline, so that only the bucket of all buckets has a page without any.
+            if page.count == 0 && number != self.pages.root {
+                self.damages.push_back(damage(PageFault::Count));
+            }
+            let above = self.frames.last().filter(|above| above.page.kind == Kind::Branch);
+            if above.is_some_and(|above| !above.page.has_room_for(above.next - 1, page)) {
+                self.damages.push_back(damage(PageFault::Keys));
+            }
         }
         self.enter(page, ends_bucket);
     }

@@ -5,7 +5,7 @@
 //! wrote, and later versions of it may add what we do not know.
 //!
 //! Clone URLs hold the token of the version control system. The views never show it: not in `Debug`, not in `Display`,
-//! not through serde ([`CloneUrl`]); [`redact`] does the same for a value that is shown as it is. Only
+//! not through serde ([`CloneUrl`]); [`redact()`] does the same for a value that is shown as it is. Only
 //! [`ProjectLock::to_json`], which writes what Atlantis reads, contains it. Errors name members and never quote them.
 //!
 //! ```

@@ -79,11 +79,11 @@ fn locks_that_atlantis_stored_are_read() {
 fn command_locks_and_statuses_that_atlantis_stored_are_read() {
     for version in ["0.35.1", "0.40.0", "0.47.1"] {
         let file = bolt(&format!("atlantis-{version}"));
-        let command = file.command_locks().next().unwrap().unwrap();
+        let command = file.command_locks().unwrap().next().unwrap().unwrap();
         assert_eq!(CommandName::of_bolt_key(&command.key), Some(CommandName::Apply));
         assert_eq!(command.record.value().unix_seconds, 1_787_383_815);
         assert_eq!(command.record.value().to_json().unwrap(), command.record.raw());
-        let statuses: Vec<_> = file.pull_statuses().map(Result::unwrap).collect();
+        let statuses: Vec<_> = file.pull_statuses().unwrap().map(Result::unwrap).collect();
         let status = statuses[0].record.value();
         assert_eq!(PullKey::parse(&statuses[0].key), PullKey::of(&status.pull).ok());
         let plans: Vec<_> = status.projects.iter().map(|project| project.status).collect();
@@ -137,10 +137,8 @@ fn buckets_inside_of_buckets_are_entered_and_are_no_locks() {
 #[test]
 fn a_bucket_that_is_missing_is_told() {
     let file = bolt("bbolt-1.5.0-empty");
-    assert_eq!(
-        file.locks().unwrap().count() + file.command_locks().count() + file.pull_statuses().count(),
-        0
-    );
+    let (commands, statuses) = (file.command_locks().unwrap(), file.pull_statuses().unwrap());
+    assert_eq!(file.locks().unwrap().count() + commands.count() + statuses.count(), 0);
     let error = file.entries("runlocks").unwrap_err();
     assert!(matches!(error, BoltError::NoBucket { .. }), "{error}");
 }

@@ -29,10 +29,16 @@ fn leaf(number: u64, entries: &[Entry<'_>]) -> Vec<u8> {
     page
 }
 
-/// A branch; nobody reads the keys of those.
+/// A branch, all of whose keys are empty, so that no other key is in their way.
 fn branch(number: u64, children: &[u64]) -> Vec<u8> {
     let mut page = header(number, 1, children.len(), 0);
-    page.extend(children.iter().flat_map(|child| [&[0; 8], &child.to_le_bytes()[..]].concat()));
+    for (index, child) in children.iter().enumerate() {
+        // Only the first one says where its key is; the others are nowhere.
+        let position = if index == 0 { children.len() * 16 } else { usize::try_from(u32::MAX).unwrap() };
+        page.extend(
+            [&u32::try_from(position).unwrap().to_le_bytes()[..], &[0; 4], &child.to_le_bytes()].concat(),
+        );
+    }
     page
 }
 
@@ -116,6 +122,30 @@ fn pages_that_point_at_each_other_are_read_once() {
     ];
     for (pages, want) in cases {
         assert_eq!(locks(&file(&pages)), (vec!["a".to_owned()], want));
+    }
+}
+
+#[test]
+fn a_page_with_keys_of_another_is_told_and_read() {
+    let keyed = |children: [(u64, &[u8]); 2]| {
+        let mut page = header(3, 1, 2, 0);
+        for (index, (child, key)) in children.iter().enumerate() {
+            let position = [32, 16 + children[0].1.len()][index];
+            page.extend(u32::try_from(position).unwrap().to_le_bytes());
+            page.extend(u32::try_from(key.len()).unwrap().to_le_bytes());
+            page.extend(child.to_le_bytes());
+        }
+        page.extend([children[0].1, children[1].1].concat());
+        page
+    };
+    let leaves = [leaf(4, &[(false, b"b", LOCK)]), leaf(5, &[(false, b"d", LOCK)])];
+    for (least, next, damaged) in
+        [("b", "d", vec![]), ("a", "c", vec![]), ("c", "d", vec![4]), ("a", "b", vec![4])]
+    {
+        let top = keyed([(4, least.as_bytes()), (5, next.as_bytes())]);
+        let (keys, damages) = locks(&file(&[&[top], &leaves[..]].concat()));
+        let want: Vec<_> = damaged.iter().map(|number| page(*number, PageFault::Keys)).collect();
+        assert_eq!((keys.join(" ").as_str(), damages), ("b d", want), "{least} {next}");
     }
 }
 
@@ -214,7 +244,7 @@ fn a_root_that_is_not_there_is_told_instead_of_no_locks() {
     ] {
         let file = file_with(&[vec![0], vec![0]], root, 9);
         assert_eq!(locks(&file), (Vec::new(), vec![page(root, want)]));
-        assert_eq!(file.command_locks().count() + file.pull_statuses().count(), 2);
+        assert_eq!(file.command_locks().unwrap().count() + file.pull_statuses().unwrap().count(), 2);
         assert_eq!(file.buckets().count(), 1);
     }
     // No page is behind the end that the file gives itself, whatever is there.

@@ -39,8 +39,8 @@ fn seen_file(bytes: Vec<u8>) -> String {
         Ok(locks) => all.extend(locks.map(seen_found)),
         Err(error) => all.push_str(&seen_error(&error)),
     }
-    all.extend(file.pull_statuses().map(seen_found));
-    all.extend(file.command_locks().map(seen_found));
+    all.extend(file.pull_statuses().into_iter().flatten().map(seen_found));
+    all.extend(file.command_locks().into_iter().flatten().map(seen_found));
     for name in ["runLocks", "pulls", "globalLocks"] {
         let entries = file.entries(name).into_iter().flatten();
         all.extend(
