@@ -43,8 +43,12 @@ impl BoltFile {
         let path = path.as_ref();
         let open = |source| BoltError::Open { path: path.to_owned(), source };
         // Asked before it is opened, because opening a pipe waits for somebody to write to it.
-        if !std::fs::metadata(path).map_err(open)?.is_file() {
+        let metadata = std::fs::metadata(path).map_err(open)?;
+        if !metadata.is_file() {
             return Err(BoltError::NotAFile { path: path.to_owned() });
+        }
+        if metadata.len() > Self::BYTES_MAX {
+            return Err(BoltError::TooLong { max: Self::BYTES_MAX });
         }
         let file = File::open(path).map_err(open)?;
         // Atlantis locks the file with flock as long as it runs, which is what the standard library uses as well.
@@ -53,6 +57,7 @@ impl BoltFile {
             TryLockError::Error(source) => BoltError::Lock { path: path.to_owned(), source },
         })?;
         let mut bytes = Vec::new();
+        // It may have grown since.
         let read = (&file).take(Self::BYTES_MAX + 1).read_to_end(&mut bytes);
         read.map_err(|source| BoltError::Read { path: path.to_owned(), source })?;
         Ok(Self { _locked: Some(file), ..Self::from_bytes(bytes)? })

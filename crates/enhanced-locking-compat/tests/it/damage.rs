@@ -99,7 +99,7 @@ fn a_damaged_page_costs_what_is_on_it_and_no_more() {
 
 #[test]
 fn no_wrong_bit_in_the_numbers_of_a_page_loses_a_lock_without_a_word() {
-    for name in ["bbolt-1.3.12-many", "bbolt-1.5.0-body", "bbolt-1.5.0-shapes"] {
+    for name in ["bbolt-1.3.12-many", "bbolt-1.5.0-shapes"] {
         let mut bytes = bolt_bytes(name);
         let count = |bytes: &[u8]| {
             let file = BoltFile::from_bytes(bytes.to_vec()).unwrap();
@@ -196,12 +196,25 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(random(400))]
+    #![proptest_config(random(200))]
 
     #[test]
     fn whatever_is_in_a_file_reading_ends(bytes in damaged()) {
         read_all(bytes);
     }
+
+    #[test]
+    fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..9000)) {
+        prop_assert!(read_all(bytes.clone()).is_none());
+        // With a sound beginning, too.
+        let sound = bolt_bytes("bbolt-1.5.0-empty");
+        bytes.splice(..0, sound[..8192].iter().copied());
+        prop_assert!(read_all(bytes).is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(random(100))]
 
     #[test]
     fn no_lock_is_lost_without_a_word_for_one_wrong_bit(page in 2..64_usize, at in 0..4096_usize, bit in 0..8_u8) {
@@ -212,14 +225,5 @@ proptest! {
         let (locks, damages) = locks(bytes);
         // A wrong bit in a key makes another key of it, perhaps one that there is already.
         prop_assert!(locks.len() + 1 >= whole || !damages.is_empty(), "{} of {whole}", locks.len());
-    }
-
-    #[test]
-    fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..9000)) {
-        prop_assert!(read_all(bytes.clone()).is_none());
-        // With a sound beginning, too.
-        let sound = bolt_bytes("bbolt-1.5.0-empty");
-        bytes.splice(..0, sound[..8192].iter().copied());
-        prop_assert!(read_all(bytes).is_some());
     }
 }

@@ -145,7 +145,7 @@ fn survive(raw: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(random(1_000))]
+    #![proptest_config(random(500))]
 
     #[test]
     fn any_bytes_are_survived(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
