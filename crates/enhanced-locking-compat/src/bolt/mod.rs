@@ -13,9 +13,9 @@
 //! # Damage
 //!
 //! A file is read to its end, whatever is in it. A damaged page costs what is on it, a damaged record itself; each is
-//! one [`Damage`] among the entries, in the order in which they were met. There are no checksums on pages: damage inside of
-//! a value shows only if it is no record any more, and a number of a page that became that of another sound one of the same
-//! bucket shows only if the keys are in each other's way.
+//! one [`Damage`] among the entries, in the order in which they were met. There are no checksums on pages, so that two
+//! kinds of damage show only sometimes: inside of a value, if it is no record any more; and in the number of a page, if
+//! what it leads to is no page, has been met before or holds keys that belong elsewhere.
 //!
 //! bbolt writes the data of a page without gaps, in order. An entry whose place disagrees with its neighbours is
 //! therefore reported, not read: else a wrong number could show a piece of a value, and of the token in it, as a key.

@@ -2,7 +2,7 @@
 //!
 //! Atlantis compares and re-reads what it stored, so that what we write has to be what Go would write, byte for byte
 //! ([`to_vec`]), and what we accept has to be what Go accepts: names match whatever their case, broken UTF-8 and lone
-//! surrogates become U+FFFD, `null` leaves a member as it was ([`scan`]).
+//! surrogates become U+FFFD, `null` leaves a member as it was (`scan`).
 //!
 //! Not owned: floating-point numbers. Atlantis stores none, and Go writes them differently.
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use enhanced_locking_compat::bolt::{BoltError, BoltFile, Damage, Entries, PageFault};
 use proptest::prelude::*;
 
-use crate::support::{bolt, bolt_bytes, bolt_names, data, random};
+use crate::support::{bolt_bytes, bolt_names, data, random};
 
 /// Everything that can be asked of a file, and what there was: locks, and reports.
 fn read_all(bytes: Vec<u8>) -> Option<(usize, usize)> {
@@ -218,12 +218,19 @@ proptest! {
 
     #[test]
     fn no_lock_is_lost_without_a_word_for_one_wrong_bit(page in 2..64_usize, at in 0..4096_usize, bit in 0..8_u8) {
-        let name = "bbolt-1.3.12-many";
-        let mut bytes = bolt_bytes(name);
-        let whole = bolt(name).locks().unwrap().count();
-        bytes[page * 4096 + at] ^= 1 << bit;
+        // The number of the page where the bucket begins: that of another page of it is as good.
+        prop_assume!(page != 32 || !(152..160).contains(&at));
+        let mut bytes = bolt_bytes("bbolt-1.3.12-many");
+        let whole = locks(bytes.clone()).0.len();
+        bytes[page * 4096 + at] ^= 1_u8 << bit;
+        let file = BoltFile::from_bytes(bytes.clone()).unwrap();
+        if let Err(error) = file.locks() {
+            // The name of the bucket is another one.
+            prop_assert!(matches!(error, BoltError::NoBucket { .. }), "{}", error);
+            return Ok(());
+        }
         let (locks, damages) = locks(bytes);
         // A wrong bit in a key makes another key of it, perhaps one that there is already.
-        prop_assert!(locks.len() + 1 >= whole || !damages.is_empty(), "{} of {whole}", locks.len());
+        prop_assert!(locks.len() + 1 >= whole || !damages.is_empty(), "{} of {}", locks.len(), whole);
     }
 }
