@@ -49,6 +49,7 @@ mod wire;
 pub use backend::{RedisBackend, open};
 pub use breaker::BreakerState;
 pub use config::{RedisConfig, RedisPolicy, RedisTls, Servers};
+pub use driver::{FOREIGN_KEYS_MAX, ForeignKey, read_keyspace};
 pub use durability::RedisDurability;
 pub use error::OpenError;
 pub use status::{RedisNode, RedisReplica, RedisStatus};

@@ -277,7 +277,7 @@ impl Drop for Fred {
 }
 
 /// What came of a call. `sent` says whether it may have reached the server.
-fn failure(error: &Error, sent: bool) -> Failure {
+pub(super) fn failure(error: &Error, sent: bool) -> Failure {
     let text = error.details();
     let code = text.split(' ').next().unwrap_or_default();
     let refused = code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());

@@ -3,6 +3,7 @@
 
 mod call;
 mod fred;
+mod keyspace;
 mod settings;
 mod tls;
 
@@ -14,6 +15,7 @@ use enhanced_locking_foundation::{BackendError, BackendErrorKind};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::fred::connect;
+pub use self::keyspace::{FOREIGN_KEYS_MAX, ForeignKey, read_keyspace};
 use crate::durability::Copies;
 
 /// A connection to the servers of one namespace.
