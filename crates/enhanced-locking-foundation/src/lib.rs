@@ -45,7 +45,7 @@ mod time;
 
 pub use backend::{BackendInfo, Durability, LockBackend};
 pub use clock::{Clock, ManualClock, SteadyClock};
-pub use document::{DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate, Expected};
+pub use document::{DocumentLimit, DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate, Expected};
 pub use error::{
     AcquireError, BackendError, BackendErrorKind, ErrorCode, NotHeld, ReleaseError, ReprioritiseError,
     TransferError, ValueError,

@@ -19,6 +19,10 @@ pub struct Limits {
     pub finished: usize,
     /// Events kept for readers that resume.
     pub events: usize,
+    /// Documents kept.
+    pub documents: usize,
+    /// Bytes that the values of all documents may have together.
+    pub document_bytes: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +35,8 @@ impl Default for Limits {
             batch: 1_000,
             finished: 16_384,
             events: 16_384,
+            documents: 100_000,
+            document_bytes: 512 << 20,
         }
     }
 }
