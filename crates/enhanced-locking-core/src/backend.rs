@@ -7,13 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BackendInfo, BatchOutcome,
-    CancelOutcome, Cause, Cleared, EdgeQuery, EndReason, EventCursor, EventPage, Grant, Limits, LockBackend,
-    LockQuery, LockRecord, NotHeld, Page, Priority, QueueQuery, QueueView, ReleaseError, ReleaseOutcome,
-    Renewal, ReprioritiseError, RequestId, RequestState, ResourceKey, Selector, Stats, SweepOutcome, Ticket,
-    Timestamp, TransferError, Transferee, ValueError, WaitEdge,
+    CancelOutcome, Cause, Cleared, DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate, EdgeQuery,
+    EndReason, EventCursor, EventPage, Grant, Limits, LockBackend, LockQuery, LockRecord, NotHeld, Page,
+    Priority, QueueQuery, QueueView, ReleaseError, ReleaseOutcome, Renewal, ReprioritiseError, RequestId,
+    RequestState, ResourceKey, Selector, Stats, SweepOutcome, Ticket, Timestamp, TransferError, Transferee,
+    ValueError, WaitEdge,
 };
+use tokio::sync::Semaphore;
 
 use crate::{Feed, LockTable};
+
+/// Bytes of documents that may be on their way to the table: callers beyond wait their turn. An engine may gather all of
+/// that for one commit.
+const DOCUMENT_BYTES_IN_FLIGHT: usize = 64 << 20;
 
 /// Keeps a table: applies changes one after the other, and answers when they count.
 ///
@@ -42,17 +48,19 @@ pub trait Engine: Send + Sync + std::fmt::Debug + 'static {
     fn close(&self) -> impl Future<Output = Result<(), BackendError>> + Send;
 }
 
-/// A [`LockBackend`] on any [`Engine`].
+/// A [`LockBackend`] and [`DocumentStore`] on any [`Engine`].
 #[derive(Debug)]
 pub struct TableBackend<E> {
     engine: E,
+    /// One permit per byte of a document that may still be sent to the engine.
+    document_room: Arc<Semaphore>,
 }
 
 impl<E: Engine> TableBackend<E> {
     /// The backend of an engine.
     #[must_use]
     pub fn of(engine: E) -> Self {
-        Self { engine }
+        Self { engine, document_room: Arc::new(Semaphore::new(DOCUMENT_BYTES_IN_FLIGHT)) }
     }
 
     /// The engine.
@@ -217,6 +225,46 @@ impl<E: Engine> LockBackend for TableBackend<E> {
         self.engine.close().await?;
         self.engine.feed().wake_all();
         Ok(())
+    }
+}
+
+#[async_trait]
+impl<E: Engine> DocumentStore for TableBackend<E> {
+    async fn document(&self, name: &DocumentName) -> Result<Option<Vec<u8>>, BackendError> {
+        // Copied when the table is not locked any more.
+        let found = self.engine.read(|table, _| table.document(name).cloned()).await?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    async fn put_document(
+        &self,
+        name: &DocumentName,
+        update: DocumentUpdate,
+    ) -> Result<DocumentOutcome, BackendError> {
+        update.check()?;
+        let bytes = update.value_bytes() + update.expected.value_bytes();
+        let room =
+            Arc::clone(&self.document_room).acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX));
+        // Nobody closes it.
+        let room = room.await.map_err(|e| BackendError::new(BackendErrorKind::Internal, e.to_string()))?;
+        let name = name.clone();
+        let DocumentUpdate { value, expected } = update;
+        let value: Option<Arc<[u8]>> = value.map(Arc::from);
+        let put = self.engine.submit(move |table, _| {
+            // Goes with the change: a caller that goes away leaves both behind.
+            let _room = room;
+            table.put_document(&name, value, &expected)
+        });
+        Ok(put.await??.into())
+    }
+
+    async fn documents(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DocumentName>, BackendError> {
+        self.engine.read(|table, _| table.documents(prefix, cursor, limit)).await?.map_err(refused)
     }
 }
 

@@ -20,4 +20,4 @@ mod table;
 #[cfg(feature = "memory")]
 pub use feed::Feed;
 pub use policy::TablePolicy;
-pub use table::{Effects, LockTable, StoredEntry, StoredState, TableMeta, Violation};
+pub use table::{DocumentPut, Effects, LockTable, StoredEntry, StoredState, TableMeta, Violation};

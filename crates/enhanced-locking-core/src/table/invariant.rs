@@ -127,6 +127,7 @@ impl LockTable {
         if let Some((what, has, wants)) = counts.into_iter().find(|(_, has, wants)| has != wants) {
             return violated(format!("index {what} has {has} entries instead of {wants}"));
         }
-        self.resources.violation().map_or(Ok(()), violated)
+        let found = self.resources.violation().or_else(|| self.documents.violation());
+        found.map_or(Ok(()), violated)
     }
 }

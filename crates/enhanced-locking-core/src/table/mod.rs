@@ -15,6 +15,7 @@
 mod acquire;
 mod change;
 mod deadlines;
+mod documents;
 mod entry;
 mod finished;
 mod handoff;
@@ -31,13 +32,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enhanced_locking_foundation::{
-    AcquireRequest, Ended, EventKind, FencingToken, Limits, LockEvent, OwnerId, Priority, PullRequest,
-    RequestId, ResourceKey, Ticket, Timestamp,
+    AcquireRequest, DocumentName, Ended, EventKind, FencingToken, Limits, LockEvent, OwnerId, Priority,
+    PullRequest, RequestId, ResourceKey, Ticket, Timestamp,
 };
 use hashbrown::HashMap;
 use slab::Slab;
 
 use self::deadlines::Deadlines;
+pub use self::documents::DocumentPut;
+use self::documents::Documents;
 use self::entry::{Entry, Handle};
 use self::finished::Finished;
 pub use self::invariant::Violation;
@@ -47,7 +50,7 @@ use self::resources::Resources;
 pub use self::restore::{StoredEntry, StoredState, TableMeta};
 use crate::TablePolicy;
 
-/// All locks and lines of one store, and the rules about them.
+/// All locks and lines of one store, the rules about them, and the documents beside them.
 ///
 /// ```
 /// use enhanced_locking_core::{LockTable, TablePolicy};
@@ -88,6 +91,7 @@ pub struct LockTable {
     waiting_by_priority: [usize; Priority::ALL.len()],
     held: usize,
     finished: Finished,
+    documents: Documents,
     last_token: FencingToken,
     last_sequence: u64,
     last_event: u64,
@@ -117,6 +121,7 @@ impl LockTable {
             waiting_by_priority: [0; Priority::ALL.len()],
             held: 0,
             finished: Finished::default(),
+            documents: Documents::default(),
             last_token: FencingToken::NONE,
             last_sequence: 0,
             last_event: 0,
@@ -191,12 +196,17 @@ pub struct Effects {
     pub dirty: Vec<Arc<AcquireRequest>>,
     /// Requests refused before they were ever seen: part of the memory of ends, and not told by an event's request.
     pub refused: Vec<(Ticket, Ended)>,
+    /// Documents that changed or went away, some of them more than once; filled only if changes are tracked.
+    pub documents: Vec<DocumentName>,
 }
 
 impl Effects {
     /// Whether nothing has happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.dirty.is_empty() && self.refused.is_empty()
+        self.events.is_empty()
+            && self.dirty.is_empty()
+            && self.refused.is_empty()
+            && self.documents.is_empty()
     }
 }

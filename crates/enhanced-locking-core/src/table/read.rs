@@ -245,12 +245,12 @@ impl LockTable {
 }
 
 /// The entries a page may have: 0 stands for the most.
-fn page_size(limit: usize) -> usize {
+pub(super) fn page_size(limit: usize) -> usize {
     if limit == 0 { Page::<()>::MAX_ITEMS } else { limit.min(Page::<()>::MAX_ITEMS) }
 }
 
 /// Makes a page of `limit` entries out of what was found, which may be more.
-fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit;
     items.truncate(limit);
     let next = if more { items.last().map(cursor) } else { None };
