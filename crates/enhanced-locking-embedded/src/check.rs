@@ -16,6 +16,8 @@ pub struct CheckReport {
     pub locks: usize,
     /// Requests waiting.
     pub waiting: usize,
+    /// Documents kept.
+    pub documents: usize,
     /// Events kept.
     pub events: usize,
     /// The fencing token granted last.
@@ -47,6 +49,7 @@ pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
     Ok(CheckReport {
         locks: stats.held,
         waiting: stats.waiting,
+        documents: loaded.table.document_count(),
         events: loaded.events.len(),
         last_token: loaded.table.meta().last_token.as_u64(),
     })

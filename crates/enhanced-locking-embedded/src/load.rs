@@ -1,13 +1,18 @@
 //! Out of the map into a table. Owns reading all records of a store and comparing them with its seal.
 
+use std::sync::Arc;
+
 use enhanced_locking_core::{LockTable, StoredEntry, TablePolicy};
-use enhanced_locking_foundation::{Ended, LockEvent, Ticket};
+use enhanced_locking_foundation::{DocumentName, Ended, LockEvent, Ticket};
 use heed::types::Bytes;
 use heed::{Database, RoTxn};
 
 use crate::changes::Changes;
 use crate::log::{Batch, Ends, LOG, Part, Seal, digest};
-use crate::record::{ENTRY, Entry, decode, push_entry_key};
+use crate::record::{DOCUMENT, ENTRY, Entry, decode, push_entry_key, read_document};
+
+/// The kinds of records there are besides the schema and the seal, by the first byte of their keys.
+const KINDS: [u8; 3] = [DOCUMENT, ENTRY, LOG];
 
 type Tree = Database<'static, Bytes, Bytes>;
 
@@ -15,6 +20,7 @@ type Tree = Database<'static, Bytes, Bytes>;
 #[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) seal: Seal,
+    pub(crate) documents: Vec<(DocumentName, Arc<[u8]>)>,
     pub(crate) entries: Vec<StoredEntry>,
     pub(crate) events: Vec<(u64, Vec<LockEvent>)>,
     pub(crate) ends: Vec<(u64, Vec<(Ticket, Ended)>)>,
@@ -26,20 +32,23 @@ impl Records {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub(crate) fn read(tree: Tree, txn: &RoTxn<'_>, since: &Changes<'_>) -> Result<Self, String> {
-        let mut records =
-            Self { seal: read_seal(tree, txn)?, entries: Vec::new(), events: Vec::new(), ends: Vec::new() };
+        let mut records = Self {
+            seal: read_seal(tree, txn)?,
+            documents: Vec::new(),
+            entries: Vec::new(),
+            events: Vec::new(),
+            ends: Vec::new(),
+        };
         let mut found = 0u64;
-        for item in tree.prefix_iter(txn, &[ENTRY]).map_err(|e| e.to_string())? {
-            let (key, value) = item.map_err(|e| e.to_string())?;
-            found = found.wrapping_add(digest(key, value));
-            if !since.tells_of(key) {
-                records.read_record(key, value)?;
+        for kind in KINDS {
+            for item in tree.prefix_iter(txn, &[kind]).map_err(|e| e.to_string())? {
+                let (key, value) = item.map_err(|e| e.to_string())?;
+                found = found.wrapping_add(digest(key, value));
+                // Of the log, a journal only tells what is not in the data file.
+                if kind == LOG || !since.tells_of(key) {
+                    records.read_record(key, value)?;
+                }
             }
-        }
-        for item in tree.prefix_iter(txn, &[LOG]).map_err(|e| e.to_string())? {
-            let (key, value) = item.map_err(|e| e.to_string())?;
-            found = found.wrapping_add(digest(key, value));
-            records.read_record(key, value)?;
         }
         if found != records.seal.digest {
             return Err(format!(
@@ -54,13 +63,14 @@ impl Records {
         Ok(records)
     }
 
-    /// A table with the entries, the counters and the memory of ends.
+    /// A table with the documents, the entries, the counters and the memory of ends.
     ///
     /// # Errors
     /// Which entries contradict each other.
     pub(crate) fn into_table(self, policy: TablePolicy) -> Result<(LockTable, Vec<LockEvent>), String> {
         let mut table = LockTable::restore(policy, self.seal.meta, self.entries)?;
         table.track_changes();
+        table.restore_documents(self.documents);
         table.restore_finished(self.ends.into_iter().flat_map(|(_, ends)| ends));
         let mut events: Vec<LockEvent> = self.events.into_iter().flat_map(|(_, events)| events).collect();
         let surplus = events.len().saturating_sub(policy.limits.events);
@@ -71,6 +81,11 @@ impl Records {
     fn read_record(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         if key.first() == Some(&LOG) {
             return self.read_log(key, value).map_err(|e| format!("log record {key:02x?}: {e}"));
+        }
+        if key.first() == Some(&DOCUMENT) {
+            let place = || key.get(1..).unwrap_or_default().escape_ascii();
+            self.documents.push(read_document(key, value).map_err(|e| format!("document {}: {e}", place()))?);
+            return Ok(());
         }
         self.entries.push(read_entry(key, value).map_err(|e| format!("{}: {e}", place(key)))?);
         Ok(())
@@ -96,7 +111,7 @@ pub(crate) fn read_seal(tree: Tree, txn: &RoTxn<'_>) -> Result<Seal, String> {
 /// The digest of everything in the tree.
 pub(crate) fn digest_of_all(tree: Tree, txn: &RoTxn<'_>) -> Result<u64, heed::Error> {
     let mut sum = 0u64;
-    for first in [ENTRY, LOG] {
+    for first in KINDS {
         for item in tree.prefix_iter(txn, &[first])? {
             let (key, value) = item?;
             sum = sum.wrapping_add(digest(key, value));

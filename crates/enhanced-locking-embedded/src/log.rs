@@ -1,4 +1,4 @@
-//! The log on disk, schema 2: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
+//! The log on disk, schema 3: what each commit added, and the seal that tells the newest state. Owns their exact form; keys and checksums are `record`'s.
 
 use std::sync::Arc;
 
@@ -215,7 +215,7 @@ impl Ends<'_> {
 pub(crate) struct Seal {
     /// The number of the newest commit that is in the data file, from 1.
     pub(crate) number: u64,
-    /// The sum of [`digest`] over all entries and log records.
+    /// The sum of [`digest`] over all documents, entries and log records.
     pub(crate) digest: u64,
     /// The table's counters.
     pub(crate) meta: TableMeta,

@@ -1,14 +1,16 @@
-//! Records on disk, schema 2: their keys, their checksums, and the form of holders and waiters. The log's is in `log`.
+//! Records on disk, schema 3: their keys, their checksums, and the form of documents, holders and waiters. The log's is
+//! in `log`.
 //!
 //! | key | value |
 //! |---|---|
 //! | `m` `schema` | the schema, u32 little endian |
 //! | `m` `seal` | [`Seal`](crate::log::Seal): what the last checkpoint left, to be compared with what is found |
+//! | `d` name of a document | its value as it is |
 //! | `e` resource key `00` request id | [`Entry`]: a holder or a waiter |
 //! | `l` number of the commit, u64 big endian, `e` | [`Batch`](crate::log::Batch): the commit's events |
 //! | `l` number of the commit, u64 big endian, `f` | [`Ends`](crate::log::Ends): the requests it finished |
 //!
-//! Values are postcard (the schema and the seal are plain numbers), followed by their CRC-32 in little endian: a
+//! Values are postcard (the schema and the seal are plain numbers, documents bytes), followed by their CRC-32 in little endian: a
 //! flipped bit is reported, never believed. Times are microseconds, durations too. Changing anything here, in
 //! `log` or in `frame` needs a new schema and a step in `store/schema.rs`; `m` `schema` and `m` `seal` stay as they are for ever.
 
@@ -18,13 +20,15 @@ use std::time::Duration;
 
 use enhanced_locking_core::{StoredEntry, StoredState};
 use enhanced_locking_foundation::{
-    AcquireRequest, FencingToken, Lease, LockMode, Metadata, OwnerId, Priority, PullRequest, RequestId,
-    ResourceKey, Timestamp, ValueError, Wait,
+    AcquireRequest, DocumentName, FencingToken, Lease, LockMode, Metadata, OwnerId, Priority, PullRequest,
+    RequestId, ResourceKey, Timestamp, ValueError, Wait,
 };
 use serde::Deserialize;
 
 use crate::wire::{push_count, push_number, push_option, push_signed, push_text};
 
+/// Where documents begin in the tree.
+pub(crate) const DOCUMENT: u8 = b'd';
 /// Where holders and waiters begin in the tree.
 pub(crate) const ENTRY: u8 = b'e';
 /// The key of the schema.
@@ -36,6 +40,19 @@ pub(crate) fn push_entry_key(bytes: &mut Vec<u8>, key: &ResourceKey, id: &Reques
     bytes.extend_from_slice(key.as_str().as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(id.as_str().as_bytes());
+}
+
+/// Appends the tree key of a document. The longest fits in what LMDB takes for a key: almost half a page.
+pub(crate) fn push_document_key(bytes: &mut Vec<u8>, name: &DocumentName) {
+    bytes.push(DOCUMENT);
+    bytes.extend_from_slice(name.as_str().as_bytes());
+}
+
+/// Reads a document, if its checksum is right.
+pub(crate) fn read_document(key: &[u8], value: &[u8]) -> Result<(DocumentName, Arc<[u8]>), String> {
+    let name = key.get(1..).unwrap_or_default();
+    let name = std::str::from_utf8(name).map_err(|_| "its name is not UTF-8".to_owned())?;
+    Ok((DocumentName::new(name).map_err(|e| e.to_string())?, checked(value)?.into()))
 }
 
 /// Appends a record with its checksum.

@@ -308,5 +308,6 @@ fn join(mut first: Effects, mut second: Effects) -> Effects {
     first.events.append(&mut second.events);
     first.dirty.append(&mut second.dirty);
     first.refused.append(&mut second.refused);
+    first.documents.append(&mut second.documents);
     first
 }

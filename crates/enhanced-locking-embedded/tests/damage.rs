@@ -20,8 +20,9 @@ use std::time::Duration;
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig, OpenError, check, open};
 use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, Cause, EndReason, Lease, Limits, LockBackend, LockRecord, ManualClock,
-    Metadata, OwnerId, Priority, PullRequest, RequestId, ResourceKey, Timestamp, Wait,
+    AcquireOutcome, AcquireRequest, Cause, DocumentName, DocumentStore, DocumentUpdate, EndReason, Lease,
+    Limits, LockBackend, LockRecord, ManualClock, Metadata, OwnerId, Priority, PullRequest, RequestId,
+    ResourceKey, Timestamp, Wait,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -96,6 +97,13 @@ async fn build(directory: &Path) -> Vec<u8> {
             let _ = store.release(&held.remove(n % held.len()).grant()).await;
             let ticket = request(n - 1).ticket();
             store.cancel(&ticket, None, EndReason::Cancelled, Cause::none()).await.unwrap();
+        }
+        if n % 5 == 0 {
+            // Some have overflow pages; they are written over, and one in three goes again.
+            let name = DocumentName::new(format!("document-{}", n % 4)).unwrap();
+            let value = vec![n.to_le_bytes()[0]; if n % 20 == 0 { 6_000 } else { n }];
+            let update = if n % 15 == 0 { DocumentUpdate::delete() } else { DocumentUpdate::write(value) };
+            store.put_document(&name, update).await.unwrap();
         }
         if n == 42 {
             older = std::fs::read(directory.join("data.mdb")).unwrap();

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig, check, open};
 use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, Cause, EndReason, Grant, Lease, LockBackend, LockRecord, ManualClock,
-    Metadata, OwnerId, Priority, PullRequest, Renewal, RequestId, ResourceKey, Timestamp, Transferee, Wait,
+    AcquireOutcome, AcquireRequest, Cause, DocumentName, DocumentStore, DocumentUpdate, EndReason, Grant,
+    Lease, LockBackend, LockRecord, ManualClock, Metadata, OwnerId, Priority, PullRequest, Renewal,
+    RequestId, ResourceKey, Timestamp, Transferee, Wait,
 };
 
 const START: Timestamp = Timestamp::from_micros(1_764_000_000_000_000);
@@ -52,10 +53,26 @@ async fn hold(store: &EmbeddedBackend, request: AcquireRequest) -> LockRecord {
     }
 }
 
+/// Documents as they are in the end, in the order of their names.
+fn documents() -> [(&'static str, Vec<u8>); 4] {
+    [
+        ("empty", Vec::new()),
+        ("infra::written again", b"new".to_vec()),
+        ("infra::zero", b"\0\xff\0".to_vec()),
+        ("infra::ü::long", (0..9_000_u32).map(|n| n.to_le_bytes()[0]).collect()),
+    ]
+}
+
+async fn put(store: &EmbeddedBackend, name: &str, update: DocumentUpdate) {
+    store.put_document(&DocumentName::new(name).unwrap(), update).await.unwrap();
+}
+
 /// Something of every kind of record and of most kinds of events.
 async fn write(directory: &Path) -> Arc<EmbeddedBackend> {
     let (config, clock) = config(directory, START);
     let store = open(config).unwrap();
+    put(&store, "infra::written again", DocumentUpdate::write(b"old".to_vec())).await;
+    put(&store, "infra::deleted", DocumentUpdate::write(b"gone".to_vec())).await;
     let labels = BTreeMap::from([
         ("job".to_owned(), "https://ci.example/ü/42".to_owned()),
         ("long".to_owned(), "x".repeat(1_024)),
@@ -90,11 +107,16 @@ async fn write(directory: &Path) -> Arc<EmbeddedBackend> {
     let cause = Cause::new("operator", "not wanted").unwrap();
     store.cancel(&unseen, None, EndReason::Cancelled, cause).await.unwrap();
     clock.advance(STEP);
+    for (name, value) in documents().into_iter().skip(1) {
+        put(&store, name, DocumentUpdate::write(value)).await;
+    }
     // A grant that is not claimed yet.
     let before =
         Grant { key: leased.request.key.clone(), id: leased.request.id.clone(), token: leased.token };
     store.release(&before).await.unwrap();
     assert_eq!(plain.request.user.as_deref(), Some("alice"));
+    put(&store, "infra::deleted", DocumentUpdate::delete()).await;
+    put(&store, "empty", DocumentUpdate::write(Vec::new())).await;
     store
 }
 
@@ -110,13 +132,22 @@ async fn show(directory: &Path) -> String {
 async fn a_data_file_of_schema_1_shows_what_it_showed_when_it_was_written() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(fixture("schema-1.mdb"), directory.path().join("data.mdb")).unwrap();
-    shows_the_same(directory.path()).await;
+    shows_the_same(directory.path(), &[]).await;
 }
 
 #[tokio::test]
 async fn a_store_of_schema_2_shows_what_it_showed_when_it_was_killed() {
     let directory = tempfile::tempdir().unwrap();
-    let files = [("schema-2.mdb", "data.mdb"), ("schema-2.journal", "journal")];
+    for (kept, file) in [("schema-2.mdb", "data.mdb"), ("schema-2.journal", "journal")] {
+        std::fs::copy(fixture(kept), directory.path().join(file)).unwrap();
+    }
+    shows_the_same(directory.path(), &[]).await;
+}
+
+#[tokio::test]
+async fn a_store_of_schema_3_shows_what_it_showed_when_it_was_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = [("schema-3.mdb", "data.mdb"), ("schema-3.journal", "journal")];
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         // In the middle, so that both files have something to say.
         let store = write(directory.path()).await;
@@ -128,12 +159,12 @@ async fn a_store_of_schema_2_shows_what_it_showed_when_it_was_killed() {
     for (kept, file) in files {
         std::fs::copy(fixture(kept), directory.path().join(file)).unwrap();
     }
-    shows_the_same(directory.path()).await;
+    shows_the_same(directory.path(), &documents()).await;
 
     // The same done today comes to the same.
     let today = tempfile::tempdir().unwrap();
     write(today.path()).await.close().await.unwrap();
-    shows_the_same(today.path()).await;
+    shows_the_same(today.path(), &documents()).await;
 }
 
 #[tokio::test]
@@ -159,10 +190,12 @@ async fn a_data_file_of_schema_1_whose_records_are_not_those_it_had_is_not_upgra
     assert_eq!(std::fs::read(&data).unwrap()[..8192], bytes[..8192], "nothing was changed");
 }
 
-async fn shows_the_same(directory: &Path) {
+async fn shows_the_same(directory: &Path, documents: &[(&str, Vec<u8>)]) {
     let report = check(directory).unwrap();
     assert_eq!((report.locks, report.waiting, report.events), (5, 2, 16));
-    let wanted = std::fs::read_to_string(fixture("shows.txt")).unwrap();
+    assert_eq!(report.documents, documents.len());
+    let documents = documents.iter().map(|(name, value)| format!("{name}: {}\n", value.escape_ascii()));
+    let wanted = std::fs::read_to_string(fixture("shows.txt")).unwrap() + &documents.collect::<String>();
     let seen = show(directory).await;
     for (seen, wanted) in seen.lines().zip(wanted.lines()) {
         assert_eq!(seen, wanted);

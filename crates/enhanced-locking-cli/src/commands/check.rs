@@ -31,15 +31,17 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<(), Failure> {
             "sound": true,
             "locks": report.locks,
             "waiting": report.waiting,
+            "documents": report.documents,
             "events": report.events,
             "last_token": report.last_token,
         }));
     }
     print(&format!(
-        "{} is sound: {} locks, {} waiting, {} events, last token {}\n",
+        "{} is sound: {} locks, {} waiting, {} documents, {} events, last token {}\n",
         args.data_dir.display(),
         report.locks,
         report.waiting,
+        report.documents,
         report.events,
         report.last_token
     ))

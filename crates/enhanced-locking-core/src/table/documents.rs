@@ -117,7 +117,7 @@ impl LockTable {
         if before.is_some() || value.is_some() {
             self.documents.set(name, value);
             if self.track_changes {
-                self.effects.documents.push(name.clone());
+                self.effects.documents.insert(name.clone());
             }
         }
         Ok(DocumentPut::Done { existed: before.is_some() })
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(refused, Ok(DocumentPut::Differs(Some(vec![7].into()))));
         let effects = table.take_effects();
         assert!(!effects.is_empty() && effects.events.is_empty());
-        assert_eq!(effects.documents, [name("a"), name("untold")]);
+        assert_eq!(effects.documents, [name("a"), name("untold")].into());
     }
 
     #[test]

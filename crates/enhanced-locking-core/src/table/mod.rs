@@ -196,8 +196,8 @@ pub struct Effects {
     pub dirty: Vec<Arc<AcquireRequest>>,
     /// Requests refused before they were ever seen: part of the memory of ends, and not told by an event's request.
     pub refused: Vec<(Ticket, Ended)>,
-    /// Documents that changed or went away, some of them more than once; filled only if changes are tracked.
-    pub documents: Vec<DocumentName>,
+    /// Documents that changed or went away; filled only if changes are tracked.
+    pub documents: BTreeSet<DocumentName>,
 }
 
 impl Effects {

@@ -23,7 +23,7 @@ use crate::frame::Body;
 use crate::journal::Journal;
 use crate::load::{Records, read_seal};
 use crate::log::{Part, Seal, digest, push_batch, push_ends};
-use crate::record::{push_entry, push_entry_key};
+use crate::record::{push_document_key, push_entry, push_entry_key};
 use crate::{OpenError, pages};
 
 /// The files of one store.
@@ -225,6 +225,13 @@ impl Store {
             let key = |key: &mut Vec<u8>| push_entry_key(key, &request.key, &request.id);
             match table.stored(&request.key, &request.id) {
                 Some(stored) => body.put(key, |value| push_entry(value, &stored)),
+                None => body.remove(key),
+            }
+        }
+        for name in &effects.documents {
+            let key = |key: &mut Vec<u8>| push_document_key(key, name);
+            match table.document(name) {
+                Some(document) => body.put(key, |value| value.extend_from_slice(document)),
                 None => body.remove(key),
             }
         }

@@ -16,11 +16,13 @@ use crate::log::Seal;
 use crate::record::{SCHEMA_KEY, checked, with_checksum};
 
 /// The schema this version writes.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 /// Steps from one schema to the next: the first turns 1 into 2. Run in one transaction with the new schema's number.
 pub(super) const UPGRADES: &[Upgrade] = &[
     // 2 has a journal beside the data file; its records are those of 1.
+    |_, _| Ok(()),
+    // 3 has documents as well; everything else is as in 2.
     |_, _| Ok(()),
 ];
 

@@ -1,11 +1,13 @@
-//! All that can be seen of a store, as one text: two stores with the same picture hold the same locks.
+//! All that can be seen of a store, as one text: two stores with the same picture hold the same locks and documents.
 
 use std::fmt::Write;
 
 use enhanced_locking_embedded::EmbeddedBackend;
-use enhanced_locking_foundation::{EventCursor, LockBackend, LockQuery, QueueQuery, RequestId};
+use enhanced_locking_foundation::{
+    DocumentStore, EventCursor, LockBackend, LockQuery, QueueQuery, RequestId,
+};
 
-/// Locks, lines, events, and what became of some requests.
+/// Locks, lines, events, what became of some requests, and documents.
 pub(crate) async fn picture(
     store: &EmbeddedBackend,
     requests: impl IntoIterator<Item = RequestId>,
@@ -27,6 +29,12 @@ pub(crate) async fn picture(
     }
     for id in requests {
         writeln!(text, "{id}: {:?}", store.find(&id).await.expect("it finds requests")).expect("memory");
+    }
+    let names = store.documents("", None, 0).await.expect("it lists documents");
+    assert!(names.next.is_none(), "the picture would not be whole");
+    for name in names.items {
+        let value = store.document(&name).await.expect("it reads documents");
+        writeln!(text, "{name}: {}", value.expect("it is listed").escape_ascii()).expect("memory");
     }
     text
 }
