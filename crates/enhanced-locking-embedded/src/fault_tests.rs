@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use enhanced_locking_core::backend::Engine;
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, EventCursor, EventKind,
-    Lease, LockBackend, LockEvent, LockRecord, ManualClock, OwnerId, RequestId, RequestState, ResourceKey,
-    Timestamp,
+    AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, DocumentName,
+    DocumentOutcome, DocumentStore, DocumentUpdate, EventCursor, EventKind, Lease, LockBackend, LockEvent,
+    LockRecord, ManualClock, OwnerId, RequestId, RequestState, ResourceKey, Timestamp,
 };
 
 use crate::faults::Fault;
@@ -162,6 +162,31 @@ async fn a_commit_that_failed_and_happened_all_the_same_is_an_unknown_outcome() 
     let resumed = EventKind::Resumed { extended: 1 };
     assert_eq!(kinds, [EventKind::Acquired, EventKind::Acquired, resumed, EventKind::Acquired]);
     bench.restarts_the_same(&["a", "b", "c"]).await;
+}
+
+#[tokio::test]
+async fn a_document_is_as_its_newest_commit_says_whatever_became_of_later_ones() {
+    let bench = Bench::new();
+    let (store, name) = (&bench.store, DocumentName::new("a").unwrap());
+    let write = |text: &str| DocumentUpdate::write(text.as_bytes().to_vec());
+    store.put_document(&name, write("one")).await.unwrap();
+    bench.plant(&[Fault::Refused, Fault::Refused]);
+    for refused in [write("two"), DocumentUpdate::delete()] {
+        let error = store.put_document(&name, refused).await.unwrap_err();
+        assert_eq!(error.kind(), BackendErrorKind::Full);
+        assert_eq!(store.document(&name).await.unwrap().unwrap(), b"one");
+    }
+    bench.plant(&[Fault::Happened, Fault::Irrevocable]);
+    let unknown = store.put_document(&name, write("three")).await.unwrap_err();
+    assert!(unknown.is_indeterminate(), "{unknown}");
+    assert_eq!(store.document(&name).await.unwrap().unwrap(), b"three");
+    // What was taken back does not come back with a later commit.
+    let put = store.put_document(&name, write("four").if_was(Some(b"three".to_vec()))).await;
+    assert_eq!(put.unwrap(), DocumentOutcome::Done { existed: true });
+    store.close().await.unwrap();
+    assert_eq!(check(bench.directory.path()).unwrap().documents, 1);
+    let store = open(config(&bench.directory, &bench.clock)).unwrap();
+    assert_eq!(store.document(&name).await.unwrap().unwrap(), b"four");
 }
 
 #[tokio::test]

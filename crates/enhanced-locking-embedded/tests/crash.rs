@@ -16,8 +16,8 @@ use std::sync::Arc;
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig, check, open};
 use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, EventCursor, Limits, LockBackend, LockQuery, OwnerId, RequestId,
-    RequestState, ResourceKey,
+    AcquireOutcome, AcquireRequest, DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate,
+    EventCursor, Limits, LockBackend, LockQuery, OwnerId, RequestId, RequestState, ResourceKey,
 };
 
 const CALLERS: usize = 8;
@@ -37,6 +37,10 @@ fn request(run: usize, caller: usize, n: usize) -> AcquireRequest {
     AcquireRequest::new(key, OwnerId::new(format!("owner-{run}-{caller}-{n}")).unwrap()).id(id).sticky()
 }
 
+fn document(caller: usize) -> DocumentName {
+    DocumentName::new(format!("document-{caller}")).unwrap()
+}
+
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).expect("the other end reads");
@@ -45,7 +49,16 @@ fn say(line: &str) {
 /// Takes and gives back for ever, saying what it is about to do and what was answered.
 async fn work(store: Arc<EmbeddedBackend>, run: usize, caller: usize) {
     let mut held = Vec::new();
+    let mut written = store.document(&document(caller)).await.unwrap();
     for n in 0.. {
+        // Some are longer than a page. Nobody else writes it, so that it is what it was.
+        let value = format!("{run}-{n}-{}", "x".repeat(n % 4 * 2_000));
+        say(&format!("WRITE {caller} {value}"));
+        let update = DocumentUpdate::write(value.clone().into_bytes()).if_was(written.clone());
+        let put = store.put_document(&document(caller), update).await.unwrap();
+        assert_eq!(put, DocumentOutcome::Done { existed: written.is_some() });
+        say(&format!("WRITTEN {caller} {value}"));
+        written = Some(value.into_bytes());
         let request = request(run, caller, n);
         let id = request.id.clone();
         say(&format!("ASK {id}"));
@@ -98,6 +111,8 @@ enum Known {
 #[derive(Default)]
 struct Ledger {
     known: BTreeMap<String, Known>,
+    /// Of each caller's document: what was written for sure, and what is being written.
+    documents: BTreeMap<usize, (Option<String>, Option<String>)>,
     highest: u64,
     answers: usize,
 }
@@ -106,6 +121,17 @@ impl Ledger {
     fn note(&mut self, line: &str) {
         let mut words = line.split(' ');
         let (Some(word), Some(id)) = (words.next(), words.next()) else { return };
+        if let ("WRITE" | "WRITTEN", Some(value)) = (word, line.splitn(3, ' ').nth(2)) {
+            let document = self.documents.entry(id.parse().expect("a caller")).or_default();
+            if word == "WRITE" {
+                document.1 = Some(value.to_owned());
+            } else {
+                *document = (document.1.take(), None);
+                assert_eq!(document.0.as_deref(), Some(value));
+                self.answers += 1;
+            }
+            return;
+        }
         let token = || match self.known.get(id) {
             Some(Known::Held(token) | Known::Giving(token)) => *token,
             other => panic!("{line} after {other:?}"),
@@ -126,6 +152,13 @@ impl Ledger {
     }
 
     async fn compare(&mut self, store: &EmbeddedBackend) {
+        for (caller, (written, doubtful)) in &mut self.documents {
+            let found = store.document(&document(*caller)).await.unwrap();
+            let found = found.map(|value| String::from_utf8(value).unwrap());
+            let fits = found == *written || (doubtful.is_some() && found == *doubtful);
+            assert!(fits, "document {caller} was {written:?}, perhaps {doubtful:?}, and is {found:?}");
+            (*written, *doubtful) = (found, None);
+        }
         for (id, known) in &mut self.known {
             let found =
                 store.find(&RequestId::new(id.as_str()).unwrap()).await.unwrap().map(|(_, state)| state);
