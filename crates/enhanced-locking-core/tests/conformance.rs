@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
-use enhanced_locking_foundation::{LockBackend, ManualClock, Timestamp};
+use enhanced_locking_foundation::{Limits, LockBackend, ManualClock, Timestamp};
 use enhanced_locking_queue::CreditTable;
-use enhanced_locking_testkit::backend_conformance;
+use enhanced_locking_testkit::conformance::documents::{DocumentFixture, DocumentedStore};
 use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
+use enhanced_locking_testkit::{backend_conformance, document_conformance};
 
 struct Memory(Arc<ManualClock>);
 
@@ -34,4 +35,12 @@ impl Fixture for Memory {
     }
 }
 
+#[async_trait::async_trait]
+impl DocumentFixture for Memory {
+    async fn open(&self, limits: Limits) -> Arc<dyn DocumentedStore> {
+        MemoryBackend::new(TablePolicy { limits, ..TablePolicy::default() }, self.0.clone())
+    }
+}
+
 backend_conformance!(memory, Memory::new());
+document_conformance!(documents, Memory::new());

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig, open};
-use enhanced_locking_foundation::{LockBackend, ManualClock, Timestamp};
+use enhanced_locking_foundation::{Limits, LockBackend, ManualClock, Timestamp};
 use enhanced_locking_queue::CreditTable;
-use enhanced_locking_testkit::backend_conformance;
+use enhanced_locking_testkit::conformance::documents::{DocumentFixture, DocumentedStore};
 use enhanced_locking_testkit::conformance::{Fixture, FixturePolicy};
+use enhanced_locking_testkit::{backend_conformance, document_conformance};
 use tokio::sync::Mutex;
 
 struct Embedded {
@@ -28,9 +29,8 @@ impl Embedded {
     }
 }
 
-#[async_trait::async_trait]
-impl Fixture for Embedded {
-    async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> {
+impl Embedded {
+    async fn open(&self, policy: FixturePolicy) -> Arc<EmbeddedBackend> {
         let mut config = EmbeddedConfig::new(self.directory.path());
         config.map_size = 64 << 10;
         config.clock = Some(self.clock.clone());
@@ -44,11 +44,7 @@ impl Fixture for Embedded {
         backend
     }
 
-    async fn advance(&self, by: Duration) {
-        self.clock.advance(by);
-    }
-
-    async fn reopen(&self) -> Option<Arc<dyn LockBackend>> {
+    async fn reopen(&self) -> Option<Arc<EmbeddedBackend>> {
         let mut opened = self.opened.lock().await;
         let (config, backend) = opened.take()?;
         backend.close().await.expect("the store closes");
@@ -58,4 +54,31 @@ impl Fixture for Embedded {
     }
 }
 
+#[async_trait::async_trait]
+impl Fixture for Embedded {
+    async fn open(&self, policy: FixturePolicy) -> Arc<dyn LockBackend> {
+        self.open(policy).await
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    async fn reopen(&self) -> Option<Arc<dyn LockBackend>> {
+        Some(self.reopen().await?)
+    }
+}
+
+#[async_trait::async_trait]
+impl DocumentFixture for Embedded {
+    async fn open(&self, limits: Limits) -> Arc<dyn DocumentedStore> {
+        self.open(FixturePolicy { limits, ..FixturePolicy::default() }).await
+    }
+
+    async fn reopen(&self) -> Option<Arc<dyn DocumentedStore>> {
+        Some(self.reopen().await?)
+    }
+}
+
 backend_conformance!(embedded, Embedded::new());
+document_conformance!(documents, Embedded::new());

@@ -86,6 +86,14 @@ where
     F: Fixture,
     C: for<'f> FnOnce(&'f dyn Fixture) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'f>>,
 {
+    run_in_time(name, async {
+        let fixture = fixture();
+        case(&fixture).await;
+    });
+}
+
+/// Runs a case that makes its fixture itself.
+pub(super) fn run_in_time(name: &str, case: impl Future<Output = ()>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -93,9 +101,6 @@ where
             return;
         }
     };
-    let ended = runtime.block_on(async {
-        let fixture = fixture();
-        tokio::time::timeout(PATIENCE, case(&fixture)).await
-    });
+    let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, case).await });
     assert!(ended.is_ok(), "{name} did not end within {PATIENCE:?}: a future that nobody wakes");
 }

@@ -1,5 +1,7 @@
 //! The contract of the backend port as a suite of small named cases, one module per area.
 //!
+//! Stores of documents have a suite of their own in [`documents`].
+//!
 //! Owns the cases, the [`Fixture`] port a backend plugs in with and the [macro](crate::backend_conformance) that
 //! makes one test of each case. Does not own random exploration (`strategy`) nor concurrency (`history`).
 //!
@@ -7,6 +9,7 @@
 //! end early, with a note on standard error, when [`Fixture::reopen`] answers `None`.
 
 mod bench;
+pub mod documents;
 mod fixture;
 mod list;
 
