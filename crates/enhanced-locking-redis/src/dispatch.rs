@@ -20,7 +20,7 @@ use crate::wire::Operation;
 
 /// Operations of one call at most: a script holds up everybody else on its server.
 const MOST: usize = 128;
-/// Bytes of one call, beyond which nothing is added.
+/// Bytes of one call, there or back, beyond which nothing is added.
 const MOST_BYTES: usize = 256 * 1024;
 /// Calls for one bucket that may be under way at the same time.
 const FLYING: usize = 2;
@@ -316,7 +316,7 @@ impl Dispatch {
         }
         let mut bytes = 0;
         let fit = lane.waiting.iter().take(MOST).take_while(|waiting| {
-            bytes += waiting.packed.len();
+            bytes += Operation::weight(&waiting.packed, MOST_BYTES);
             bytes <= MOST_BYTES
         });
         let count = fit.count().max(1);

@@ -38,11 +38,12 @@ impl Layout {
 
     /// The bucket of a resource.
     pub(crate) fn bucket(&self, key: &ResourceKey) -> usize {
-        if self.buckets.len() == 1 {
-            0
-        } else {
-            usize::from(crc16(key.as_str().as_bytes())) % self.buckets.len()
-        }
+        self.bucket_of_name(key.as_str())
+    }
+
+    /// The bucket of what has a name: of a document.
+    pub(crate) fn bucket_of_name(&self, name: &str) -> usize {
+        if self.buckets.len() == 1 { 0 } else { usize::from(crc16(name.as_bytes())) % self.buckets.len() }
     }
 
     /// The keys of a bucket, as scripts declare them.

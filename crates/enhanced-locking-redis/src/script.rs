@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use enhanced_locking_foundation::{EndReason, Limits, Page, Priority, QueuePlace};
+use enhanced_locking_foundation::{DocumentUpdate, EndReason, Limits, Page, Priority, QueuePlace};
 
 use crate::RedisConfig;
 
 /// The parts, in order: what is used stands before what uses it.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     include_str!("scripts/store.lua"),
     include_str!("scripts/short.lua"),
     include_str!("scripts/feed.lua"),
@@ -18,6 +18,7 @@ const PARTS: [&str; 9] = [
     include_str!("scripts/own.lua"),
     include_str!("scripts/manage.lua"),
     include_str!("scripts/read.lua"),
+    include_str!("scripts/document.lua"),
 ];
 const RUN: &str = include_str!("scripts/run.lua");
 /// Comes last, where it is wanted.
@@ -44,7 +45,7 @@ const HOT: [&str; 16] = [
     "expiry",
 ];
 /// Operations by their numbers, from 1.
-const OPERATIONS: [&str; 25] = [
+const OPERATIONS: [&str; 29] = [
     "acquire",
     "release",
     "renew",
@@ -70,6 +71,10 @@ const OPERATIONS: [&str; 25] = [
     "now",
     "ping",
     "replication",
+    "document",
+    "put_document",
+    "delete_document",
+    "documents",
 ];
 /// Variables that all functions share; what they hold is told at the head of `store.lua` and in `short.lua`.
 const SHARED: &str = "F, S, K, M, B, E, D, V, L, A, R, P, Q, T, pending, call, now";
@@ -227,10 +232,19 @@ impl Constants {
         let pause = config.durability.pause();
         let only_strict = |text: &str| if pause.is_some() { text.to_owned() } else { String::new() };
         let Limits {
-            waiters_per_key, waiters_per_owner, waiters_total, locks_total, finished, events, ..
+            waiters_per_key,
+            waiters_per_owner,
+            waiters_total,
+            locks_total,
+            finished,
+            events,
+            documents,
+            document_bytes,
+            ..
         } = policy.limits;
         // A share too small to be of use is not made: then the total is only nearly kept.
-        let share = |total: usize| total.div_ceil(buckets.max(1)).max(LEAST_SHARE).min(total);
+        let share_of = |total: usize, least: usize| total.div_ceil(buckets.max(1)).max(least).min(total);
+        let share = |total: usize| share_of(total, LEAST_SHARE);
         let figure = |value: usize| (value as u64).min(EXACT).to_string();
         let micros = |duration: Duration| {
             u64::try_from(duration.as_micros()).unwrap_or(EXACT).min(RANK_OFFSET / 2).to_string()
@@ -244,6 +258,9 @@ impl Constants {
             ("limit_locks", figure(share(locks_total))),
             ("limit_finished", figure(share(finished))),
             ("limit_events", figure(share(events))),
+            ("limit_documents", figure(share(documents))),
+            // Every bucket has room for the longest one.
+            ("limit_document_bytes", figure(share_of(document_bytes, DocumentUpdate::MAX_VALUE))),
             ("claim_window", micros(policy.timing.claim_window)),
             ("keep_alive", micros(policy.timing.keep_alive)),
             ("credits", credits.join(", ")),

@@ -1,6 +1,7 @@
 //! The port on Redis. Owns the way of every call to its bucket, and what takes several; rules are in the scripts.
 
 mod batch;
+mod documents;
 mod feed;
 mod open;
 mod pages;
@@ -18,7 +19,7 @@ use enhanced_locking_foundation::{
     Timestamp, TransferError, Transferee, WaitEdge,
 };
 use futures_util::future::try_join_all;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 pub use self::open::open;
 use crate::dispatch::Dispatch;
@@ -41,6 +42,8 @@ pub struct RedisBackend {
     dispatch: Dispatch,
     monitor: Monitor,
     wakes: Arc<Wakes>,
+    /// One permit per byte of a document that may still be sent.
+    document_room: Semaphore,
     /// The name of this process in hints.
     node: String,
     /// What could be better with the servers, as it was when they were opened.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use enhanced_locking_foundation::{Durability, RequestId};
 use futures_util::future::try_join_all;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::RedisBackend;
 use crate::dispatch::Dispatch;
@@ -74,6 +74,7 @@ pub async fn open(config: RedisConfig) -> Result<Arc<RedisBackend>, OpenError> {
         monitor,
         hears_hints: cells(1),
         hears_events: cells(0),
+        document_room: Semaphore::new(super::documents::BYTES_IN_FLIGHT),
         config,
         layout,
         wakes,

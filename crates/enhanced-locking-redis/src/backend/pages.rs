@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use enhanced_locking_foundation::{
-    BackendError, BackendErrorKind, EdgeQuery, LockQuery, LockRecord, Page, QueueQuery, QueueView, RequestId,
-    ResourceKey, Selector, ValueError, WaitEdge,
+    BackendError, BackendErrorKind, DocumentName, EdgeQuery, LockQuery, LockRecord, Page, QueueQuery,
+    QueueView, RequestId, ResourceKey, Selector, ValueError, WaitEdge,
 };
 use futures_util::future::try_join_all;
 
@@ -24,7 +24,7 @@ impl RedisBackend {
             (None, None) => None,
         };
         let show = |record: &LockRecord| (record.request.key.clone(), Some(record.request.id.clone()));
-        self.merged(query.cursor.as_deref(), query.limit, show, |bucket, after, limit| {
+        self.entries(query.cursor.as_deref(), query.limit, show, |bucket, after, limit| {
             let operation = match &selector {
                 Some(selector) => {
                     // What is selected by needs no look at each.
@@ -43,7 +43,7 @@ impl RedisBackend {
         let prefix = query.prefix.as_deref().unwrap_or("");
         let waiters = query.waiters.min(Page::<()>::MAX_ITEMS);
         let show = |view: &QueueView| (view.key.clone(), None);
-        self.merged(query.cursor.as_deref(), query.limit, show, |bucket, after, limit| {
+        self.entries(query.cursor.as_deref(), query.limit, show, |bucket, after, limit| {
             let key = after.map(|(key, _)| key);
             let operation = Operation::queues(prefix, key.as_ref(), limit, waiters);
             async move { wire::queues(&self.dispatch.call(bucket, operation).await?) }
@@ -66,7 +66,7 @@ impl RedisBackend {
             }
             EdgeQuery::All { cursor, limit } => {
                 let show = |edge: &WaitEdge| (edge.request.key.clone(), Some(edge.request.id.clone()));
-                self.merged(cursor.as_deref(), *limit, show, |bucket, after, limit| {
+                self.entries(cursor.as_deref(), *limit, show, |bucket, after, limit| {
                     let operation = Operation::edges(after.as_ref(), limit);
                     async move { wire::edges(&self.dispatch.call(bucket, operation).await?) }
                 })
@@ -75,8 +75,25 @@ impl RedisBackend {
         }
     }
 
-    /// One page out of those of all buckets: each is asked for some, and for more only if what it has is used up.
-    async fn merged<T, F>(
+    /// Names of documents, in the order of their bytes. The cursor is the name shown last.
+    pub(super) async fn page_of_documents(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<DocumentName>, BackendError> {
+        let after = cursor.map(|cursor| DocumentName::new(cursor).map_err(|_| no_cursor())).transpose()?;
+        let (items, next) = self
+            .merged(after, limit, DocumentName::clone, |bucket, after, limit| {
+                let operation = Operation::documents(prefix, after.as_ref(), limit);
+                async move { wire::documents(&self.dispatch.call(bucket, operation).await?) }
+            })
+            .await?;
+        Ok(Page { items, next: next.map(|name| name.as_str().to_owned()) })
+    }
+
+    /// A page of what is shown by key and id.
+    async fn entries<T, F>(
         &self,
         cursor: Option<&str>,
         limit: usize,
@@ -87,11 +104,28 @@ impl RedisBackend {
         F: Future<Output = Result<Vec<T>, BackendError>>,
     {
         let after = cursor.map(parse_cursor).transpose()?;
+        let (items, next) = self.merged(after, limit, show, ask).await?;
+        Ok(Page { items, next: next.as_ref().map(text_of) })
+    }
+
+    /// One page out of those of all buckets: each is asked for some, and for more only if what it has is used up. Also
+    /// tells what was shown last, if there is more.
+    async fn merged<T, S, F>(
+        &self,
+        after: Option<S>,
+        limit: usize,
+        show: impl Fn(&T) -> S,
+        ask: impl Fn(usize, Option<S>, usize) -> F,
+    ) -> Result<(Vec<T>, Option<S>), BackendError>
+    where
+        S: Clone + Ord,
+        F: Future<Output = Result<Vec<T>, BackendError>>,
+    {
         let limit = if limit == 0 { Page::<()>::MAX_ITEMS } else { limit.min(Page::<()>::MAX_ITEMS) };
         let buckets = self.dispatch.buckets();
         let part = if buckets == 1 { limit + 1 } else { (2 * limit / buckets + 16).min(limit + 1) };
         let mut items: Vec<T> = Vec::new();
-        let mut asking: Vec<(usize, Option<Shown>)> = (0..buckets).map(|b| (b, after.clone())).collect();
+        let mut asking: Vec<(usize, Option<S>)> = (0..buckets).map(|b| (b, after.clone())).collect();
         while !asking.is_empty() {
             let parts = try_join_all(asking.iter().map(|(b, after)| ask(*b, after.clone(), part))).await?;
             let mut open = Vec::new();
@@ -101,7 +135,7 @@ impl RedisBackend {
                 }
                 items.extend(found);
             }
-            items.sort_by_key(|item| show(item));
+            items.sort_by_key(&show);
             // Whatever a bucket has not told yet comes behind the last that it told.
             let end = items.get(limit).map(&show);
             asking = open
@@ -111,8 +145,8 @@ impl RedisBackend {
         }
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(|item| text_of(&show(item))) } else { None };
-        Ok(Page { items, next })
+        let next = if more { items.last().map(&show) } else { None };
+        Ok((items, next))
     }
 }
 
@@ -128,7 +162,11 @@ fn parse_cursor(text: &str) -> Result<Shown, BackendError> {
         let id = if id.is_empty() { None } else { Some(RequestId::new(id).ok()?) };
         Some((ResourceKey::new(key).ok()?, id))
     };
-    parse().ok_or_else(|| BackendError::new(BackendErrorKind::Invalid, ValueError::PageCursor.to_string()))
+    parse().ok_or_else(no_cursor)
+}
+
+fn no_cursor() -> BackendError {
+    BackendError::new(BackendErrorKind::Invalid, ValueError::PageCursor.to_string())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod unpack;
 pub(crate) use operation::Operation;
 pub(crate) use reply::Batch;
 pub(crate) use reply::{
-    acquired, all_acquired, cancelled, cleared, edges, events, forced, found, hints, locks, number, queues,
-    released, renewed, reprioritised, resource, stats, swept, transferred, turn,
+    acquired, all_acquired, cancelled, cleared, document, document_put, documents, edges, events, forced,
+    found, hints, locks, number, queues, released, renewed, reprioritised, resource, stats, swept,
+    transferred, turn,
 };

@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireRequest, Cause, EndReason, Grant, OwnerId, Priority, PullRequest, Renewal, RequestId, ResourceKey,
-    Selector, Ticket, Transferee,
+    AcquireRequest, Cause, DocumentName, DocumentUpdate, EndReason, Expected, Grant, OwnerId, Priority,
+    PullRequest, Renewal, RequestId, ResourceKey, Selector, Ticket, Transferee,
 };
 
 use super::pack::Packer;
 use super::stored::{micros, said};
 use crate::layout::pack_id;
 use crate::script::reason_code;
+
+/// The numbers of operations on one document, whose answers may be long.
+const DOCUMENT: u8 = 26;
+const PUT_DOCUMENT: u8 = 27;
+const DELETE_DOCUMENT: u8 = 28;
+/// Documents that go in one call at most: a server keeps all answers of a call until it is over.
+const DOCUMENTS_OF_A_CALL: usize = 8;
 
 /// One operation, packed.
 #[derive(Clone, Debug)]
@@ -27,7 +34,13 @@ pub(crate) struct Operation {
 impl Operation {
     /// Whether a packed operation may add to what is stored. The others must work when memory is full.
     pub(crate) fn may_fill(packed: &[u8]) -> bool {
-        matches!(packed.first(), Some(1 | 7 | 10))
+        matches!(packed, [1 | 7 | 10 | PUT_DOCUMENT, ..])
+    }
+
+    /// How much of what a call may have, `most`, a packed operation takes up: itself, and an answer that may be long.
+    pub(crate) fn weight(packed: &[u8], most: usize) -> usize {
+        let long = matches!(packed, [DOCUMENT | PUT_DOCUMENT | DELETE_DOCUMENT, ..]);
+        packed.len() + if long { most / DOCUMENTS_OF_A_CALL } else { 0 }
     }
 
     /// Acquire.
@@ -160,6 +173,37 @@ impl Operation {
             None => ("", Vec::new()),
         };
         question(code(19).text(key).text(id).number(limit as u64))
+    }
+
+    /// The value of a document.
+    pub(crate) fn document(name: &DocumentName) -> Self {
+        question(code(DOCUMENT.into()).text(name.as_str()))
+    }
+
+    /// Write or delete a document.
+    pub(crate) fn put_document(name: &DocumentName, update: &DocumentUpdate) -> Self {
+        let number = if update.value.is_some() { PUT_DOCUMENT } else { DELETE_DOCUMENT };
+        let packer = code(number.into()).text(name.as_str());
+        let packer = match &update.expected {
+            Expected::Anything => packer.number(0).text(""),
+            Expected::Absent => packer.number(1).text(""),
+            Expected::Value(value) => packer.number(2).text(value),
+        };
+        // Not repeatable: somebody else may have written in between.
+        change(match &update.value {
+            Some(value) => packer.text(value),
+            None => packer,
+        })
+    }
+
+    /// Names of documents.
+    pub(crate) fn documents(prefix: &str, after: Option<&DocumentName>, limit: usize) -> Self {
+        let low = match after {
+            Some(after) if after.as_str() >= prefix => format!("(d{after}"),
+            _ => format!("[d{prefix}"),
+        };
+        let high = [b"(d", prefix.as_bytes(), &[0xff]].concat();
+        question(code(29).text(low).text(high).number(limit as u64))
     }
 
     /// Figures.

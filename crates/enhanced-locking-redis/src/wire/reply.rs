@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::{
     AcquireError, AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, CancelOutcome, Cause,
-    Ended, EventKind, FencingToken, Limits, LockEvent, LockRecord, NotHeld, OwnerId, QueuePlace, QueueView,
-    ReleaseOutcome, ReprioritiseError, RequestId, RequestState, ResourceKey, Stats, SweepOutcome, Timestamp,
-    TransferError, WaitEdge,
+    DocumentLimit, DocumentName, DocumentOutcome, Ended, EventKind, FencingToken, Limits, LockEvent,
+    LockRecord, NotHeld, OwnerId, QueuePlace, QueueView, ReleaseOutcome, ReprioritiseError, RequestId,
+    RequestState, ResourceKey, Stats, SweepOutcome, Timestamp, TransferError, WaitEdge,
 };
 
 use super::stored::{Stored, bad, priority, some_time};
@@ -152,6 +152,29 @@ pub(crate) fn transferred(reply: &[u8]) -> Result<LockRecord, TransferError> {
         9 => Err(pausing(from)?.into()),
         _ => Err(unknown_tag().into()),
     }
+}
+
+/// The answer to a question about a document.
+pub(crate) fn document(reply: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
+    Ok(Unpacker::new(reply).maybe()?.map(<[u8]>::to_vec))
+}
+
+/// The answer to a change of a document.
+pub(crate) fn document_put(reply: &[u8], limits: &Limits) -> Result<DocumentOutcome, BackendError> {
+    let from = &mut Unpacker::new(reply);
+    match from.number()? {
+        1 => Ok(DocumentOutcome::Done { existed: from.number()? == 1 }),
+        2 => Ok(DocumentOutcome::Differs(from.maybe()?.map(<[u8]>::to_vec))),
+        3 => Err(DocumentLimit::Count { limit: limits.documents }.into()),
+        4 => Err(DocumentLimit::Bytes { limit: limits.document_bytes }.into()),
+        _ => Err(unknown_tag()),
+    }
+}
+
+/// Names of documents.
+pub(crate) fn documents(reply: &[u8]) -> Result<Vec<DocumentName>, BackendError> {
+    let from = &mut Unpacker::new(reply);
+    (0..from.count()?).map(|_| DocumentName::new(from.text()?).map_err(bad)).collect()
 }
 
 /// The answer to a force.

@@ -370,7 +370,7 @@ pub async fn so_many_bytes_are_kept(f: &dyn DocumentFixture) {
 }
 
 pub async fn documents_survive_a_restart(f: &dyn DocumentFixture) {
-    let store = Store::with(f, |limits| limits.documents = 3).await;
+    let store = Store::open(f).await;
     store.write("a", "old").await;
     store.write("deleted", "x").await;
     store.write("a", b"new\0\xff").await;
@@ -387,7 +387,24 @@ pub async fn documents_survive_a_restart(f: &dyn DocumentFixture) {
     assert_eq!(store.read("empty").await, Some(Vec::new()));
     assert!(store.read("long").await == Some(vec![5; 100_000]), "it is not what was written");
     assert_eq!(store.read("deleted").await, None);
-    store.full("one more", 1).await;
+    assert_eq!(store.write("deleted", "y").await, NEW);
+}
+
+pub async fn what_is_there_after_a_restart_counts(f: &dyn DocumentFixture) {
+    let change = |limits: &mut Limits| (limits.documents, limits.document_bytes) = (2, 1_000);
+    let store = Store::with(f, change).await;
+    store.write("a", [1; 600]).await;
+    store.write("b", "").await;
+    let Some(again) = f.reopen().await else {
+        eprintln!("skipped: the store is not durable");
+        return;
+    };
+    let store = Store(again);
+    store.full("c", 0).await;
+    store.full("b", 401).await;
+    assert_eq!(store.write("b", [2; 400]).await, DONE);
+    store.put("a", DocumentUpdate::delete()).await;
+    assert_eq!(store.write("c", [3; 600]).await, NEW);
 }
 
 pub async fn locks_and_documents_do_not_disturb_each_other(f: &dyn DocumentFixture) {

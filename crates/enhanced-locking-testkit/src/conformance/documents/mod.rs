@@ -71,6 +71,7 @@ macro_rules! __document_cases {
             so_many_documents_are_kept
             so_many_bytes_are_kept
             documents_survive_a_restart
+            what_is_there_after_a_restart_counts
             locks_and_documents_do_not_disturb_each_other
             a_closed_store_has_no_documents
         }
