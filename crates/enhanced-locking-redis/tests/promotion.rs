@@ -18,8 +18,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireError, AcquireOutcome, AcquireRequest, BackendErrorKind, BatchOutcome, Cause, Lease, LockBackend,
-    LockRecord, OwnerId, Renewal, RequestState, ResourceKey, Transferee, Wait,
+    AcquireError, AcquireOutcome, AcquireRequest, BackendErrorKind, BatchOutcome, Cause, DocumentName,
+    DocumentOutcome, DocumentStore, DocumentUpdate, Lease, LockBackend, LockRecord, OwnerId, Renewal,
+    RequestState, ResourceKey, Transferee, Wait,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, RedisDurability, Servers, open};
 use enhanced_locking_testkit::guard::GuardedResources;
@@ -261,6 +262,25 @@ async fn a_release_that_too_few_replicas_have_is_unknown_until_they_do() {
     trio.join_up();
     let outcome = store.release(&held.grant()).await.unwrap();
     assert_eq!(outcome, enhanced_locking_foundation::ReleaseOutcome::AlreadyReleased);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_too_few_replicas_have_is_unknown_until_they_do() {
+    let trio = Trio::start();
+    let store = store(&trio, RedisDurability::durable(2)).await;
+    let name = DocumentName::new("a").unwrap();
+    let update = |text: &str| DocumentUpdate::write(text.as_bytes().to_vec());
+    store.put_document(&name, update("one")).await.unwrap();
+    trio.cut_off();
+    for put in [update("two"), update("two").if_was(Some(b"two".to_vec())), DocumentUpdate::delete()] {
+        let error = store.put_document(&name, put).await.unwrap_err();
+        assert!(error.is_indeterminate(), "{error:?}");
+    }
+    assert_eq!(store.document(&name).await.unwrap(), None, "it is done here");
+    assert!(store.status().await.shortfalls >= 3);
+    trio.join_up();
+    let again = store.put_document(&name, DocumentUpdate::delete()).await.unwrap();
+    assert_eq!(again, DocumentOutcome::Done { existed: false });
 }
 
 #[tokio::test(flavor = "multi_thread")]

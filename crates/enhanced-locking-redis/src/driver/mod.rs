@@ -118,7 +118,7 @@ impl Failure {
             ),
             Self::Lost(_) if changes => (
                 BackendErrorKind::Indeterminate,
-                "no answer came; ask again with the same request id".to_owned(),
+                "no answer came; ask again with the same request id, or read the document".to_owned(),
             ),
             Self::Lost(_) => (BackendErrorKind::Unavailable, "no answer came; ask again".to_owned()),
             Self::Refused(text) => refusal(text),

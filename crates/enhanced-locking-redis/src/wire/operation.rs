@@ -283,3 +283,37 @@ fn low(own: &[u8], prefix: &str, after: Option<&(ResourceKey, Option<RequestId>)
         _ => [b"[".as_slice(), &from].concat(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> DocumentName {
+        DocumentName::new("a").unwrap()
+    }
+
+    #[test]
+    fn only_what_adds_to_the_store_may_fill_it() {
+        let put = |update| Operation::may_fill(&Operation::put_document(&name(), &update).packed);
+        assert!(put(DocumentUpdate::write(Vec::new())) && put(DocumentUpdate::write(vec![1; 1_000])));
+        assert!(
+            !put(DocumentUpdate::delete()) && !put(DocumentUpdate::delete().if_was(Some(vec![1; 1_000])))
+        );
+        assert!(!Operation::may_fill(&Operation::document(&name()).packed));
+        assert!(!Operation::may_fill(&Operation::documents("", None, 9).packed));
+    }
+
+    #[test]
+    fn eight_documents_go_in_one_call_at_most_however_short_their_questions_are() {
+        let weight = |operation: Operation| Operation::weight(&operation.packed, 256 << 10);
+        let operations = [
+            Operation::document(&name()),
+            Operation::put_document(&name(), &DocumentUpdate::write(Vec::new()).if_was(None)),
+            Operation::put_document(&name(), &DocumentUpdate::delete()),
+        ];
+        for weight in operations.map(weight) {
+            assert!(weight * 8 > 256 << 10 && weight * 7 <= 256 << 10, "{weight}");
+        }
+        assert!(weight(Operation::now()) < 16);
+    }
+}
