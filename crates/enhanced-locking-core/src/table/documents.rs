@@ -224,7 +224,7 @@ mod tests {
         delete(&mut table, "b/2").unwrap();
         let rest = table.documents("b/", Some("b/2"), 2).unwrap();
         assert_eq!((rest.items, rest.next), (vec![name("b/3")], None));
-        assert_eq!(table.documents("b/", Some("a"), 0).unwrap().items.len(), 2);
+        assert_eq!(table.documents("b/", Some("A"), 0).unwrap().items.len(), 2);
         assert_eq!(table.documents("b/", Some(""), 0), Err(ValueError::PageCursor));
     }
 }

@@ -324,6 +324,11 @@ pub async fn a_page_goes_on_behind_a_name_that_is_gone(f: &dyn DocumentFixture) 
     store.write("aa", "").await;
     store.write("bb", "").await;
     assert_eq!(store.page("", page.next.as_deref(), 2).await.items, ["bb", "c"]);
+    assert_eq!(
+        store.page("c", page.next.as_deref(), 0).await.items,
+        ["c"],
+        "a cursor from before the prefix"
+    );
 }
 
 pub async fn a_cursor_that_is_no_name_is_an_error(f: &dyn DocumentFixture) {
