@@ -8,6 +8,7 @@
 //! | [`record`] | locks, command locks, pull statuses; tokens that are never shown |
 //! | [`key`] | the keys they are stored under, old and new, and what is ambiguous about them |
 //! | [`json`] | JSON as Go writes it |
+//! | [`legacy`] | what Atlantis does with them, over any store of locks |
 //! | [`bolt`] | reading `atlantis.db`, also when it is damaged |
 //!
 //! # The rules
@@ -33,4 +34,5 @@
 pub mod bolt;
 pub mod json;
 pub mod key;
+pub mod legacy;
 pub mod record;

@@ -20,7 +20,7 @@
 //! ```
 
 mod command_lock;
-mod decode;
+pub(crate) mod decode;
 mod error;
 mod number;
 mod other;
@@ -30,7 +30,7 @@ mod pull_status;
 mod redact;
 mod repo;
 mod secret;
-mod show;
+pub(crate) mod show;
 mod stored;
 mod time;
 
