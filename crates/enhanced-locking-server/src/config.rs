@@ -81,7 +81,12 @@ impl AuthToken {
 
     /// Compares in constant time, so that a wrong guess does not tell how wrong it is.
     pub(crate) fn matches(&self, given: &str) -> bool {
-        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), given.as_bytes()).into()
+        self.matches_bytes(given.as_bytes())
+    }
+
+    /// The same for what need not be text.
+    pub(crate) fn matches_bytes(&self, given: &[u8]) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), given).into()
     }
 }
 

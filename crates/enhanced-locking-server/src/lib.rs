@@ -20,6 +20,7 @@
 
 mod acquire;
 mod app;
+pub mod atlantis;
 mod auth;
 mod body;
 mod config;

@@ -35,6 +35,17 @@ pub enum BindError {
         #[source]
         source: std::io::Error,
     },
+    /// The same for the Atlantis port.
+    #[error(
+        "cannot listen on {address} for Atlantis; choose another address with `--atlantis-listen`, or stop what uses it"
+    )]
+    ListenAtlantis {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl Server {
