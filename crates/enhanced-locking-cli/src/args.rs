@@ -133,6 +133,12 @@ pub(crate) enum Command {
     /// Check and show the configuration
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
+    /// Take over what Atlantis stored
+    Import(commands::moving::ImportArgs),
+    /// Write what Atlantis stored into a file
+    Export(commands::moving::ExportArgs),
+    /// Compare what Atlantis stored with our own store
+    Verify(commands::moving::VerifyArgs),
     /// Copy the store of the running service
     Backup(commands::backup::BackupArgs),
     /// Check the files of a store that no service has open

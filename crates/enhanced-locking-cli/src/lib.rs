@@ -17,6 +17,7 @@ mod output;
 mod process;
 mod service;
 mod session;
+mod source;
 mod supervise;
 mod waiting;
 mod watched_file;
@@ -83,6 +84,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::List(args) => here(commands::list::run(args, &session()?)),
         Command::Queue(args) => here(commands::queue::run(args, &session()?)),
         Command::Watch(args) => here(commands::watch::run(args, &session()?)),
+        Command::Import(args) => on_all_cores(commands::moving::import(args, &global)),
+        Command::Export(args) => on_all_cores(commands::moving::export(args, &global)),
+        Command::Verify(args) => on_all_cores(commands::moving::verify(args, &global)),
         Command::Backup(_) => here(commands::backup::run(&session()?)),
         Command::Check(args) => commands::check::run(&args, &global),
         Command::Health(_) => here(commands::health::run(&session()?)),

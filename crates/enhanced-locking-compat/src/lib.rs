@@ -36,3 +36,4 @@ pub mod json;
 pub mod key;
 pub mod legacy;
 pub mod record;
+pub mod transfer;

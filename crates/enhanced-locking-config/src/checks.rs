@@ -12,6 +12,7 @@ pub(crate) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
     let mut checks = Checks { settings, broken, found: Vec::new() };
     checks.listen();
     checks.token();
+    checks.atlantis();
     checks.redis();
     checks.credits();
     checks.times();
@@ -52,6 +53,29 @@ impl Checks<'_> {
                 "set `server.auth-token-file`, or `server.insecure-listen: true` if the network is trusted",
             );
         }
+    }
+
+    fn atlantis(&mut self) {
+        let atlantis = &self.settings.atlantis;
+        let (insecure, tls) = (self.settings.server.insecure_listen, &atlantis.tls);
+        if let Some(listen) = atlantis.listen
+            && !listen.ip().to_canonical().is_loopback()
+            && atlantis.password.is_none()
+            && !insecure
+        {
+            self.refuse(
+                &["atlantis.listen", "atlantis.password", "atlantis.password-file", "server.insecure-listen"],
+                format!("is `{listen}`, which other machines reach, and no password protects it"),
+                "set `atlantis.password-file`, or `server.insecure-listen: true` if the network is trusted",
+            );
+        }
+        let (certificate, key) = ("atlantis.tls.cert-file", "atlantis.tls.key-file");
+        let pair = match (&tls.cert_file, &tls.key_file) {
+            (Some(_), None) => [certificate, key],
+            (None, Some(_)) => [key, certificate],
+            _ => return,
+        };
+        self.refuse(&pair, format!("is set without `{}`", pair[1]), "set both, or none to speak without TLS");
     }
 
     fn token(&mut self) {

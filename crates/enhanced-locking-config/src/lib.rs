@@ -51,9 +51,9 @@ pub use reload::Reload;
 pub use schema::{KnownKey, known_keys};
 pub use secret::Secret;
 pub use sections::{
-    CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings, LockSettings, LogSettings,
-    MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RedisTlsSettings,
-    RetrySettings, ServerSettings,
+    AtlantisSettings, AtlantisTlsSettings, CreditSettings, DeadlockDetectionSettings, EmbeddedSettings,
+    LimitSettings, LockSettings, LogSettings, MetricsSettings, MigrationSettings, PriorityQueueSettings,
+    RedisSettings, RedisTlsSettings, RetrySettings, ServerSettings, WebhookSettings,
 };
 pub use settings::{Settings, ShownSetting};
 pub use units::{ByteSize, ParseSizeError};

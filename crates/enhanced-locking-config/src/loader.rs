@@ -217,6 +217,7 @@ fn read_secrets(settings: &mut Settings, problems: &mut Vec<Problem>) {
         ("redis.password", "redis.password-file"),
         ("redis.sentinel-password", "redis.sentinel-password-file"),
         ("server.auth-token", "server.auth-token-file"),
+        ("atlantis.password", "atlantis.password-file"),
         ("webhooks.github-secret", "webhooks.github-secret-file"),
         ("webhooks.gitlab-token", "webhooks.gitlab-token-file"),
     ] {

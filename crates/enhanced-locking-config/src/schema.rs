@@ -321,6 +321,20 @@ keys! {
         "How long open requests may still take when the service stops.";
     "server.insecure-listen" => server.insecure_listen, Rule::Switch, Some("false"), Restart,
         "Allow an address that other machines reach without a token.";
+    "atlantis.listen" => atlantis.listen, Rule::Listen, None, Restart,
+        "Where Atlantis finds its locks, by the protocol of Redis; unset is nowhere.";
+    "atlantis.username" => atlantis.username, Rule::Text, None, Restart,
+        "The user that Atlantis may name besides `default`.";
+    "atlantis.password" => atlantis.password, Rule::Secret, None, Restart,
+        "What Atlantis must say (`--redis-password`). Never printed.";
+    "atlantis.password-file" => atlantis.password_file, Rule::Path, None, Restart,
+        "A file that holds it; one line break at its end is dropped.";
+    "atlantis.tls.cert-file" => atlantis.tls.cert_file, Rule::Path, None, Restart,
+        "The certificate (PEM) to show to Atlantis; with it the port speaks TLS.";
+    "atlantis.tls.key-file" => atlantis.tls.key_file, Rule::Path, None, Restart,
+        "The key (PEM) of the certificate.";
+    "atlantis.max-connections" => atlantis.max_connections, integer(1, 1_000_000), Some("1000"), Restart,
+        "Connections of Atlantis open at once; further ones are refused.";
     "webhooks.github-secret" => webhooks.github_secret, Rule::Secret, None, Restart,
         "The secret with which GitHub signs reports of closed pull requests. Never printed.";
     "webhooks.github-secret-file" => webhooks.github_secret_file, Rule::Path, None, Restart,

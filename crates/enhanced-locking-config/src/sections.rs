@@ -219,6 +219,34 @@ pub struct ServerSettings {
     pub insecure_listen: bool,
 }
 
+/// `atlantis`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct AtlantisSettings {
+    /// `atlantis.listen`.
+    pub listen: Option<SocketAddr>,
+    /// `atlantis.username`.
+    pub username: Option<String>,
+    /// `atlantis.password`, or the content of `atlantis.password-file`.
+    pub password: Option<Secret>,
+    /// `atlantis.password-file`.
+    pub password_file: Option<PathBuf>,
+    /// `atlantis.tls`.
+    pub tls: AtlantisTlsSettings,
+    /// `atlantis.max-connections`.
+    pub max_connections: usize,
+}
+
+/// `atlantis.tls`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct AtlantisTlsSettings {
+    /// `atlantis.tls.cert-file`.
+    pub cert_file: Option<PathBuf>,
+    /// `atlantis.tls.key-file`.
+    pub key_file: Option<PathBuf>,
+}
+
 /// `webhooks`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]

@@ -11,9 +11,9 @@ use crate::choice::{Backend, Durability, LogFormat, LogLevel, MigrationMode};
 use crate::problem::Source;
 use crate::schema::KEYS;
 use crate::sections::{
-    CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings, LockSettings, LogSettings,
-    MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings, RedisTlsSettings,
-    RetrySettings, ServerSettings, WebhookSettings,
+    AtlantisSettings, CreditSettings, DeadlockDetectionSettings, EmbeddedSettings, LimitSettings,
+    LockSettings, LogSettings, MetricsSettings, MigrationSettings, PriorityQueueSettings, RedisSettings,
+    RedisTlsSettings, RetrySettings, ServerSettings, WebhookSettings,
 };
 use crate::units::ByteSize;
 use crate::value::{Input, Rule, Text};
@@ -60,6 +60,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `server`.
     pub server: ServerSettings,
+    /// `atlantis`.
+    pub atlantis: AtlantisSettings,
     /// `webhooks`.
     pub webhooks: WebhookSettings,
     /// `log`.
@@ -204,6 +206,7 @@ impl Settings {
                 shutdown_grace: zero,
                 insecure_listen: false,
             },
+            atlantis: AtlantisSettings::default(),
             webhooks: WebhookSettings::default(),
             log: LogSettings { level: LogLevel::Info, format: LogFormat::Text },
             origins: vec![Origin { source: Source::Default, given: None }; KEYS.len()],

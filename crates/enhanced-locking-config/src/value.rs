@@ -334,6 +334,12 @@ impl Blank for Secret {
     }
 }
 
+impl Blank for SocketAddr {
+    fn blank() -> Self {
+        Self::from(([127, 0, 0, 1], 0))
+    }
+}
+
 macro_rules! blank_by_default {
     ($($type:ty),*) => { $(
         impl Blank for $type {

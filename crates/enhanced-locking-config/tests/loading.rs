@@ -63,6 +63,7 @@ fn every_key_can_be_set_by_file_environment_and_flag() {
             (None, path) if path.contains("credits") || path.contains("priority-queue") => "2s",
             (None, "redis.addresses") => "h:1",
             (None, "redis.buckets") => "3",
+            (None, "atlantis.listen") => "127.0.0.1:6380",
             (None, path) if path.ends_with("-file") => continue,
             (None, _) => "text",
         };

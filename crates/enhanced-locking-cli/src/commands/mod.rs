@@ -12,6 +12,7 @@ pub(crate) mod health;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod moving;
 pub(crate) mod queue;
 pub(crate) mod renew;
 pub(crate) mod run;

@@ -36,6 +36,9 @@ pub(crate) struct ServeArgs {
     /// Where locks are kept: embedded (durable), redis or memory
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
+    /// Where Atlantis finds its locks, by the protocol of Redis [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub atlantis_listen: Option<String>,
     /// A file that gets the address once the service is ready, for scripts; removed at the end
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -46,6 +49,9 @@ impl ServeArgs {
         let mut loader = self.settings.loader()?;
         if let Some(listen) = &self.listen {
             loader = loader.dedicated_flag("--listen", "server.listen", listen);
+        }
+        if let Some(listen) = &self.atlantis_listen {
+            loader = loader.dedicated_flag("--atlantis-listen", "atlantis.listen", listen);
         }
         if let Some(directory) = &self.data_dir {
             let directory = directory.to_str().ok_or_else(|| Failure::usage("--data-dir is not UTF-8"))?;
@@ -152,6 +158,9 @@ fn welcome(service: &Service, settings: &Settings, url: &str, style: Style) -> S
     let dim = |text: &str| style.paint(Paint::Dim, text);
     text += &format!("{}  {}\n", dim("dashboard"), style.paint(Paint::Bold, format!("{url}/")));
     text += &format!("{}      {} at {}\n", dim("store"), info.name, info.location);
+    if let Some(port) = service.atlantis_address() {
+        text += &format!("{}   --redis-host={} --redis-port={}\n", dim("atlantis"), port.ip(), port.port());
+    }
     let server = if url == crate::args::DEFAULT_SERVER { String::new() } else { format!(" --server {url}") };
     text += &format!("{}     enhanced-locks run{server} --key demo -- sleep 5\n", dim("try it"));
     text

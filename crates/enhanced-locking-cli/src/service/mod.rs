@@ -2,6 +2,7 @@
 //!
 //! Owns the order of starting and stopping them; which store, is `store`'s. Signals and messages are the command's.
 
+mod atlantis;
 mod cluster;
 mod managed;
 mod redis;
@@ -15,17 +16,19 @@ use std::time::Duration;
 use enhanced_locking_config::{Secret, Settings};
 use enhanced_locking_foundation::{BackendInfo, Lease};
 use enhanced_locking_manager::{LockManager, ManagerConfig};
+use enhanced_locking_server::atlantis::AtlantisPort;
 use enhanced_locking_server::{AuthToken, Server, ServerConfig, WebhookConfig};
 
 use self::managed::Managed;
-pub(crate) use self::store::LimitControl;
-use self::store::Store;
+pub(crate) use self::store::{LimitControl, Store};
 use crate::failure::{Failure, chain};
 
 /// A service that has its store and its address.
 #[derive(Debug)]
 pub(crate) struct Service {
     server: Server,
+    /// Where Atlantis finds its locks, if it may.
+    port: Option<AtlantisPort>,
     manager: LockManager,
     store: Store,
     grace: Duration,
@@ -46,15 +49,27 @@ impl Service {
             backups: settings.embedded.backup_dir.clone().unwrap_or(settings.data_dir.join("backups")),
             settings: settings_json(settings),
         };
-        let bound = Server::bind_with(server_config(settings), manager.backend(), Arc::new(operations)).await;
-        match bound {
-            Ok(server) => {
+        let bound = async {
+            let (config, operations) = (server_config(settings), Arc::new(operations));
+            let server = Server::bind_with(config, manager.backend(), operations).await;
+            let server = server.map_err(|error| Failure::new(chain(&error)))?;
+            let port = match atlantis::config(settings)? {
+                None => None,
+                Some(config) => {
+                    let port = AtlantisPort::bind(config, manager.backend(), store.documents()).await;
+                    Some(port.map_err(|error| Failure::new(chain(&error)))?)
+                }
+            };
+            Ok((server, port))
+        };
+        match bound.await {
+            Ok((server, port)) => {
                 manager.ready().await;
-                Ok(Self { server, manager, store, grace: settings.server.shutdown_grace })
+                Ok(Self { server, port, manager, store, grace: settings.server.shutdown_grace })
             }
-            Err(error) => {
+            Err(failure) => {
                 let _ = manager.shutdown(Duration::ZERO).await;
-                Err(Failure::new(chain(&error)))
+                Err(failure)
             }
         }
     }
@@ -62,6 +77,11 @@ impl Service {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where it listens for Atlantis.
+    pub(crate) fn atlantis_address(&self) -> Option<SocketAddr> {
+        self.port.as_ref().map(AtlantisPort::local_addr)
     }
 
     /// What store it has.
@@ -79,7 +99,18 @@ impl Service {
     /// # Errors
     /// A [`Failure`] if the store could not be closed in good order.
     pub(crate) async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Failure> {
-        self.server.run(shutdown).await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let port = async {
+            if let Some(port) = self.port {
+                port.run(async { drop(stopped.await) }).await;
+            }
+        };
+        // Both at once; what drops `stop` ends the port.
+        let http = self.server.run(async move {
+            shutdown.await;
+            drop(stop);
+        });
+        tokio::join!(http, port);
         self.manager.shutdown(self.grace).await?;
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use enhanced_locking_compat::legacy::LegacyLocks;
 use enhanced_locking_config::{Backend, Settings};
 use enhanced_locking_core::TablePolicy;
 use enhanced_locking_core::memory::MemoryBackend;
 use enhanced_locking_embedded::{EmbeddedBackend, EmbeddedConfig};
-use enhanced_locking_foundation::{Limits, LockBackend, Priority, SteadyClock, Timing};
+use enhanced_locking_foundation::{DocumentStore, Limits, LockBackend, Priority, SteadyClock, Timing};
 use enhanced_locking_queue::CreditTable;
 use enhanced_locking_redis::RedisBackend;
 
@@ -15,7 +16,7 @@ use crate::failure::{Failure, chain};
 
 /// The stores this build has.
 #[derive(Clone, Debug)]
-pub(super) enum Store {
+pub(crate) enum Store {
     Memory(Arc<MemoryBackend>),
     Embedded(Arc<EmbeddedBackend>),
     Redis(Arc<RedisBackend>),
@@ -26,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// A [`Failure`] that says what stands in the way.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let policy = policy(settings);
         match settings.backend {
             Backend::Memory => Ok(Self::Memory(MemoryBackend::new(policy, Arc::new(SteadyClock::new())))),
@@ -51,12 +52,28 @@ impl Store {
     }
 
     /// The port.
-    pub(super) fn backend(&self) -> Arc<dyn LockBackend> {
+    pub(crate) fn backend(&self) -> Arc<dyn LockBackend> {
         match self {
             Self::Memory(store) => Arc::clone(store) as _,
             Self::Embedded(store) => Arc::clone(store) as _,
             Self::Redis(store) => Arc::clone(store) as _,
         }
+    }
+}
+
+impl Store {
+    /// The documents beside the locks.
+    pub(crate) fn documents(&self) -> Arc<dyn DocumentStore> {
+        match self {
+            Self::Memory(store) => Arc::clone(store) as _,
+            Self::Embedded(store) => Arc::clone(store) as _,
+            Self::Redis(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// Atlantis' operations on it.
+    pub(crate) fn legacy(&self) -> LegacyLocks {
+        LegacyLocks::new(self.backend(), self.documents())
     }
 }
 

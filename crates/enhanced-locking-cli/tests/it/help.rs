@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{Done, bare};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 26] = [
     "",
     "serve",
     "run",
@@ -25,6 +25,9 @@ const COMMANDS: [&str; 23] = [
     "health",
     "bench",
     "demo",
+    "import",
+    "export",
+    "verify",
     "backup",
     "check",
     "completions",

@@ -73,6 +73,12 @@ impl LegacyError {
             || matches!(kind, Some(BackendErrorKind::Unavailable | BackendErrorKind::Draining))
     }
 
+    /// Whether it is the store that could not, and not something about this one thing.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        self.store().is_some()
+    }
+
     fn store(&self) -> Option<&BackendError> {
         match self {
             Self::Store(error) | Self::Acquire(AcquireError::Backend(error)) => Some(error),
