@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use enhanced_locking_core::backend::{Engine, TableBackend};
 use enhanced_locking_core::{Feed, LockTable, TablePolicy};
 use enhanced_locking_foundation::{
-    BackendError, BackendInfo, DocumentName, DocumentOutcome, DocumentStore, DocumentUpdate, Durability,
-    Timestamp,
+    BackendError, BackendErrorKind, BackendInfo, DocumentName, DocumentOutcome, DocumentStore,
+    DocumentUpdate, Durability, Timestamp,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -15,9 +15,9 @@ use tokio::sync::Semaphore;
 /// Takes changes at once, and applies them when it is told to.
 #[derive(Debug)]
 struct Still {
-    table: Mutex<LockTable>,
+    table: Arc<Mutex<LockTable>>,
     taken: AtomicUsize,
-    go: Semaphore,
+    go: Arc<Semaphore>,
     feed: Feed,
 }
 
@@ -31,8 +31,13 @@ impl Engine for Still {
         change: impl FnOnce(&mut LockTable, Timestamp) -> R + Send + 'static,
     ) -> Result<R, BackendError> {
         self.taken.fetch_add(1, Ordering::SeqCst);
-        let _ = self.go.acquire().await.map(tokio::sync::SemaphorePermit::forget);
-        Ok(change(&mut self.table.lock(), Timestamp::ZERO))
+        let (table, go) = (Arc::clone(&self.table), Arc::clone(&self.go));
+        // As behind a queue: it stays although its caller goes away.
+        let change = tokio::spawn(async move {
+            let _ = go.acquire().await.map(tokio::sync::SemaphorePermit::forget);
+            change(&mut table.lock(), Timestamp::ZERO)
+        });
+        change.await.map_err(|e| BackendError::new(BackendErrorKind::Internal, e.to_string()))
     }
 
     async fn read<R: Send>(
@@ -53,8 +58,9 @@ impl Engine for Still {
 
 #[tokio::test]
 async fn no_more_than_eight_of_the_longest_are_on_their_way() {
-    let table = Mutex::new(LockTable::new(TablePolicy::default()));
-    let engine = Still { table, taken: AtomicUsize::new(0), go: Semaphore::new(0), feed: Feed::new(10, 0) };
+    let table = Arc::new(Mutex::new(LockTable::new(TablePolicy::default())));
+    let engine =
+        Still { table, taken: AtomicUsize::new(0), go: Arc::new(Semaphore::new(0)), feed: Feed::new(10, 0) };
     let store = Arc::new(TableBackend::of(engine));
     let mut puts = tokio::task::JoinSet::new();
     for n in 0..12_u8 {
@@ -73,11 +79,15 @@ async fn no_more_than_eight_of_the_longest_are_on_their_way() {
     assert_eq!(settle().await, 8);
     store.engine().go.add_permits(1);
     assert_eq!(settle().await, 9);
-    // Whoever gives up makes room as well.
+    // What callers leave behind when they go away takes its room until it is done.
     puts.abort_all();
     while puts.join_next().await.is_some() {}
+    let later = Arc::clone(&store);
+    let put = tokio::spawn(async move {
+        let update = DocumentUpdate::write(vec![0; DocumentUpdate::MAX_VALUE]);
+        later.put_document(&DocumentName::new("later").unwrap(), update).await.unwrap()
+    });
+    assert_eq!(settle().await, 9);
     store.engine().go.add_permits(100);
-    let name = DocumentName::new("later").unwrap();
-    let put = store.put_document(&name, DocumentUpdate::write(vec![0; DocumentUpdate::MAX_VALUE])).await;
-    assert_eq!(put.unwrap(), DocumentOutcome::Done { existed: false });
+    assert_eq!(put.await.unwrap(), DocumentOutcome::Done { existed: false });
 }

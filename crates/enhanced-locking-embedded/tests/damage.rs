@@ -85,8 +85,7 @@ fn request(n: usize) -> AcquireRequest {
 async fn build(directory: &Path) -> Vec<u8> {
     let clock = Arc::new(ManualClock::new(START));
     let store = open(config(directory, &clock)).unwrap();
-    let mut held: Vec<LockRecord> = Vec::new();
-    let mut older = Vec::new();
+    let (mut held, mut older) = (Vec::<LockRecord>::new(), Vec::new());
     for n in 0..50 {
         clock.advance(Duration::from_millis(10));
         if let AcquireOutcome::Held(record) = store.acquire(request(n)).await.unwrap() {
@@ -95,16 +94,11 @@ async fn build(directory: &Path) -> Vec<u8> {
         if n % 4 == 3 {
             // Releases hand on, cancels leave gaps: records of all lengths come and go.
             let _ = store.release(&held.remove(n % held.len()).grant()).await;
-            let ticket = request(n - 1).ticket();
-            store.cancel(&ticket, None, EndReason::Cancelled, Cause::none()).await.unwrap();
+            store.cancel(&request(n - 1).ticket(), None, EndReason::Cancelled, Cause::none()).await.unwrap();
         }
-        if n % 5 == 0 {
-            // Some have overflow pages; they are written over, and one in three goes again.
-            let name = DocumentName::new(format!("document-{}", n % 4)).unwrap();
-            let value = vec![n.to_le_bytes()[0]; if n % 20 == 0 { 6_000 } else { n }];
-            let update = if n % 15 == 0 { DocumentUpdate::delete() } else { DocumentUpdate::write(value) };
-            store.put_document(&name, update).await.unwrap();
-        }
+        let value = (n % 3 > 0).then(|| vec![7; if n % 20 == 1 { 5_000 } else { n }]);
+        let update = DocumentUpdate { value, ..DocumentUpdate::delete() };
+        store.put_document(&DocumentName::new(format!("{}", n % 4)).unwrap(), update).await.unwrap();
         if n == 42 {
             older = std::fs::read(directory.join("data.mdb")).unwrap();
         }

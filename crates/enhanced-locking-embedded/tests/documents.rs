@@ -77,7 +77,7 @@ async fn many_of_the_longest_at_once_are_all_written() {
     config.journal_size = 1 << 20;
     let store = open(config.clone()).unwrap();
     let mut set = tokio::task::JoinSet::new();
-    for n in 0..24_u8 {
+    for n in 0..12_u8 {
         let store = store.clone();
         set.spawn(async move {
             let update = DocumentUpdate::write(vec![n; DocumentUpdate::MAX_VALUE]);
@@ -87,7 +87,7 @@ async fn many_of_the_longest_at_once_are_all_written() {
     assert!(set.join_all().await.iter().all(|put| *put == DocumentOutcome::Done { existed: false }));
     store.close().await.unwrap();
     let store = open(config).unwrap();
-    for n in 0..24_u8 {
+    for n in 0..12_u8 {
         let value = read(&store, &n.to_string()).await.unwrap();
         assert!(value.len() == DocumentUpdate::MAX_VALUE && value.iter().all(|byte| *byte == n), "{n}");
     }
@@ -177,7 +177,7 @@ async fn play(script: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_written_is_there_through_checkpoints_copies_and_restarts(script in steps()) {
