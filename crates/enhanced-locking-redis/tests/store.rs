@@ -8,21 +8,24 @@
 )]
 
 mod common;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
     AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EventCursor,
-    LockBackend, LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
+    EventPage, LockBackend, LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
 use enhanced_locking_testkit::redis::{
     ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, ServerOptions,
 };
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, join_all};
 use tokio::task::JoinHandle;
+
+use self::together::together;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -214,6 +217,35 @@ async fn releases_beside_acquires_work_when_memory_is_full() {
     assert!(acquired.iter().all(Result::is_err), "{acquired:?}");
     server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     assert_eq!(store.stats().await.unwrap().held, 0);
+}
+
+#[tokio::test]
+async fn the_feed_has_what_happened_in_the_call_that_reads_it() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    for name in ["a", "b", "c"] {
+        hold(&*store, &request(name, "o")).await;
+    }
+    let store: &dyn LockBackend = &*store;
+    let cursor = store.events(&EventCursor::start(), 2).await.unwrap().next;
+    let read = |limit: usize| {
+        let cursor = cursor.clone();
+        async move { Some(store.events(&cursor, limit).await.unwrap()) }.boxed()
+    };
+    let take = |name: &'static str| {
+        async move {
+            hold(store, &request(name, "o")).await;
+            None
+        }
+        .boxed()
+    };
+    let before = runs(&server);
+    let asked = [read(9), take("d"), read(9), take("e"), read(9), read(2), read(0)];
+    let pages: Vec<EventPage> = together(store, asked).await.into_iter().flatten().collect();
+    assert_eq!(runs(&server) - before, 3, "two pings, and all the rest in one call");
+    let numbers = |at: usize| pages[at].events.iter().map(|event| event.seq).collect::<Vec<_>>();
+    assert_eq!([0, 1, 2, 3, 4].map(numbers), [vec![3], vec![3, 4], vec![3, 4, 5], vec![3, 4], vec![]]);
+    assert!(pages.iter().all(|page| !page.missed));
 }
 
 #[tokio::test]

@@ -164,18 +164,21 @@ end
 
 -- The newest event, the oldest that is kept, and those after a number.
 function F.do_events(after, limit)
-  local last = S.m[$events]
-  local length = call('LLEN', K[5])
-  local oldest = last - math.min(length, $limit_events) + 1
+  local last, length = M[$events], call('LLEN', K[5])
+  -- What this call has done is not in the list yet.
+  local stored = last - #V
+  local oldest = last - math.min(length + #V, $limit_events) + 1
   local missed = after + 1 < oldest or after > last
   local from = missed and oldest or after + 1
+  local to = math.min(last, from + math.min(limit, 1000) - 1)
   local values = { last, oldest }
-  if from <= last and limit > 0 then
-    -- Element 0 has the number last - length + 1.
-    local index = from - (last - length + 1)
-    local events = call('LRANGE', K[5], index, index + math.min(limit, 1000) - 1)
+  if from <= stored and from <= to then
+    -- Element 0 has the number stored - length + 1.
+    local first = stored - length + 1
+    local events = call('LRANGE', K[5], from - first, to - first)
     for n = 1, #events do values[n + 2] = events[n] end
   end
+  for number = math.max(from, stored + 1), to do values[#values + 1] = V[number - stored] end
   return F.reply(values)
 end
 
