@@ -1,19 +1,28 @@
 //! The differential test: the same random commands on the rules of the testkit and on Redis, every answer, every event
-//! and every state compared (design §3). One bucket, so that all is exact; the time is the test's.
+//! and every state compared (design §3). One bucket, so that all is exact; the time is the test's. One at a time, and in
+//! groups that go in one call of the script each.
 //!
 //! `PROPTEST_CASES` asks for more scripts. A failure prints its shrunk script and is kept in
 //! `differential.regressions`, which is tried first from then on.
 
 mod common;
+mod together;
 
 use std::sync::Arc;
 
-use enhanced_locking_foundation::{Clock, EventCursor, LockBackend, ManualClock, Timestamp};
-use enhanced_locking_redis::open;
+use enhanced_locking_foundation::{
+    BackendError, Clock, EventCursor, EventPage, LockBackend, ManualClock, Timestamp,
+};
+use enhanced_locking_redis::{RedisBackend, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
-use enhanced_locking_testkit::reference::{Lockstep, Move, Scope, Snapshot, Step, policies, steps};
+use enhanced_locking_testkit::reference::{
+    Answer, Command, Lockstep, Move, Scope, Snapshot, Step, policies, steps,
+};
+use futures_util::future::{FutureExt as _, join_all};
 use proptest::test_runner::{Config, FileFailurePersistence};
 use proptest::{prop_assert, proptest};
+
+use self::together::together;
 
 const SCOPE: Scope = Scope { keys: 3, owners: 4, restarts: false };
 
@@ -28,33 +37,88 @@ fn config(cases: u32) -> Config {
     config
 }
 
-async fn play(bounds: FixturePolicy, script: &[Step], functions: bool) -> Result<(), String> {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
-    let mut config = common::config(bounds, functions);
-    config.clock = Some(clock.clone());
-    let store = open(config).await.map_err(|e| e.to_string())?;
-    let mut lockstep = Lockstep::new(bounds);
-    let keys = Lockstep::keys(SCOPE.keys);
-    let mut cursor = EventCursor::start();
-    for step in script {
-        match lockstep.next(step, clock.now()) {
-            Move::Advance(by) => clock.advance(by),
+/// A store, and the reference beside it.
+struct Pair {
+    clock: Arc<ManualClock>,
+    store: Arc<RedisBackend>,
+    lockstep: Lockstep,
+    cursor: EventCursor,
+}
+
+impl Pair {
+    async fn new(bounds: FixturePolicy, functions: bool) -> Result<Self, String> {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
+        let mut config = common::config(bounds, functions);
+        config.clock = Some(clock.clone());
+        let store = open(config).await.map_err(|e| e.to_string())?;
+        Ok(Self { clock, store, lockstep: Lockstep::new(bounds), cursor: EventCursor::start() })
+    }
+
+    /// Asks in one call, with the feed read after every command, and compares all in its order.
+    async fn ask(&mut self, group: &mut Vec<Command>) -> Result<(), String> {
+        let store: &dyn LockBackend = &*self.store;
+        let asked = group.iter().flat_map(|command| {
+            let cursor = &self.cursor;
+            let answer = async { Seen::Answer(command.ask(store).await) };
+            let page = async { Seen::Events(store.events(cursor, usize::MAX).await) };
+            [answer.left_future(), page.right_future()]
+        });
+        // One alone goes by itself, as most calls do.
+        let seen = if group.len() == 1 { join_all(asked).await } else { together(store, asked).await };
+        let (now, mut seen) = (self.clock.now(), seen.into_iter());
+        for command in group.drain(..) {
+            let (Some(Seen::Answer(answer)), Some(Seen::Events(page))) = (seen.next(), seen.next()) else {
+                return Err("answers got lost".to_owned());
+            };
+            let page = page.map_err(|e| e.to_string())?;
+            self.lockstep.check_answer(&command, now, answer)?;
+            self.lockstep.check_events(&page.events)?;
+        }
+        let page = store.events(&self.cursor, usize::MAX).await.map_err(|e| e.to_string())?;
+        let found = Snapshot::read(store, &Lockstep::keys(SCOPE.keys)).await.map_err(|e| e.to_string())?;
+        self.cursor = page.next;
+        self.lockstep.check_state(now, &page.events, &found)
+    }
+}
+
+/// What came of one of several that went together.
+enum Seen {
+    Answer(Answer),
+    Events(Result<EventPage, BackendError>),
+}
+
+/// Plays a script. With `most` above one, so many commands at most go in one call.
+async fn play(bounds: FixturePolicy, script: &[Step], functions: bool, most: usize) -> Result<(), String> {
+    let mut pair = Pair::new(bounds, functions).await?;
+    let mut group = Vec::new();
+    for (at, step) in script.iter().enumerate() {
+        match pair.lockstep.next(step, pair.clock.now()) {
+            Move::Advance(by) => {
+                pair.ask(&mut group).await?;
+                pair.clock.advance(by);
+            }
             Move::Restart | Move::Nothing => {}
+            // Renewals go in calls of their own.
+            Move::Ask(command @ Command::Renew(_)) => {
+                pair.ask(&mut group).await?;
+                pair.ask(&mut vec![command]).await?;
+            }
             Move::Ask(command) => {
-                let answer = command.ask(&*store).await;
-                let page = store.events(&cursor, usize::MAX).await.map_err(|e| e.to_string())?;
-                cursor = page.next;
-                let seen = Snapshot::read(&*store, &keys).await.map_err(|e| e.to_string())?;
-                lockstep.check(&command, clock.now(), answer, &page.events, &seen)?;
+                group.push(command);
+                // Groups of all sizes, the same ones when the script is played again.
+                if group.len() > at * 7 % most {
+                    pair.ask(&mut group).await?;
+                }
             }
         }
     }
-    store.close().await.map_err(|e| e.to_string())
+    pair.ask(&mut group).await?;
+    pair.store.close().await.map_err(|e| e.to_string())
 }
 
-fn played(bounds: FixturePolicy, script: &[Step], functions: bool) -> Result<(), String> {
+fn played(bounds: FixturePolicy, script: &[Step], functions: bool, most: usize) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(play(bounds, script, functions))
+    runtime.map_err(|error| error.to_string())?.block_on(play(bounds, script, functions, most))
 }
 
 proptest! {
@@ -62,13 +126,25 @@ proptest! {
 
     #[test]
     fn redis_does_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
-        let played = played(bounds, &script, true);
+        let played = played(bounds, &script, true, 1);
         prop_assert!(played.is_ok(), "{}", played.unwrap_err());
     }
 
     #[test]
     fn a_script_does_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
-        let played = played(bounds, &script, false);
+        let played = played(bounds, &script, false, 1);
+        prop_assert!(played.is_ok(), "{}", played.unwrap_err());
+    }
+
+    #[test]
+    fn many_in_one_call_do_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
+        let played = played(bounds, &script, true, 12);
+        prop_assert!(played.is_ok(), "{}", played.unwrap_err());
+    }
+
+    #[test]
+    fn many_in_one_script_do_what_the_reference_does(bounds in policies(), script in steps(SCOPE, 100..180)) {
+        let played = played(bounds, &script, false, 12);
         prop_assert!(played.is_ok(), "{}", played.unwrap_err());
     }
 }

@@ -129,16 +129,32 @@ impl Lockstep {
         events: &[LockEvent],
         snapshot: &Snapshot,
     ) -> Result<(), String> {
+        self.check_answer(command, now, answer)?;
+        self.check_state(now, events, snapshot)
+    }
+
+    /// Asks the reference the same and compares the answer only: for commands that were sent together, after the last
+    /// of which [`Lockstep::check_state`] compares the rest.
+    ///
+    /// # Errors
+    /// The difference, with all that led to it.
+    pub fn check_answer(&mut self, command: &Command, now: Timestamp, answer: Answer) -> Result<(), String> {
         self.history.push(format!("{now}: {command:?}"));
         for record in answer.records() {
             self.grants.push(record.grant());
         }
         let wanted = self.reference.perform(command, now);
         let (wanted, found) = (wanted.normal(), answer.normal());
-        if wanted != found {
-            return Err(self.differs("answer", &wanted, &found));
-        }
-        self.compare(now, events, snapshot)
+        if wanted == found { Ok(()) } else { Err(self.differs("answer", &wanted, &found)) }
+    }
+
+    /// Compares the events since the last comparison, but goes on with them: they are told again to the next.
+    ///
+    /// # Errors
+    /// The difference, with all that led to it.
+    pub fn check_events(&self, events: &[LockEvent]) -> Result<(), String> {
+        let wanted = self.reference.events();
+        if wanted == events { Ok(()) } else { Err(self.differs("events", &lines(wanted), &lines(events))) }
     }
 
     /// Compares after the store was closed and opened again.
@@ -153,10 +169,19 @@ impl Lockstep {
     ) -> Result<(), String> {
         self.history.push(format!("{now}: closed and opened again"));
         self.reference.restart(now);
-        self.compare(now, events, snapshot)
+        self.check_state(now, events, snapshot)
     }
 
-    fn compare(&mut self, now: Timestamp, events: &[LockEvent], found: &Snapshot) -> Result<(), String> {
+    /// Compares all events since the last time, and everything that can be seen.
+    ///
+    /// # Errors
+    /// The first difference, with all that led to it.
+    pub fn check_state(
+        &mut self,
+        now: Timestamp,
+        events: &[LockEvent],
+        found: &Snapshot,
+    ) -> Result<(), String> {
         let wanted = self.reference.take_events();
         if wanted != events {
             return Err(self.differs("events", &lines(&wanted), &lines(events)));

@@ -39,6 +39,12 @@ impl Reference {
         }
     }
 
+    /// The events that nobody has taken yet, in order.
+    #[must_use]
+    pub fn events(&self) -> &[LockEvent] {
+        &self.events
+    }
+
     /// The events since the last call, in order.
     pub fn take_events(&mut self) -> Vec<LockEvent> {
         std::mem::take(&mut self.events)
