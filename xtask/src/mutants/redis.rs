@@ -6,6 +6,7 @@ use super::table::Mutant;
 /// The fast tests, on a server of their own.
 const CONFORMANCE: &[&str] = &["-p", "enhanced-locking-redis", "--test", "conformance"];
 const STORE: &[&str] = &["-p", "enhanced-locking-redis", "--test", "store"];
+const DIFFERENTIAL: &[&str] = &["-p", "enhanced-locking-redis", "--test", "differential"];
 const CLOCK: &[&str] = &["-p", "enhanced-locking-redis", "--test", "clock"];
 
 /// A bug in a script.
@@ -17,6 +18,12 @@ const fn lua(
     tests: &'static [&'static str],
 ) -> Mutant {
     Mutant { name, file, find, replace, tests, filter: &[], needs_binary: false }
+}
+
+/// A bug in the short way of a script, or in how operations of one call see each other.
+const fn short(name: &'static str, file: &'static str, find: &'static str, replace: &'static str) -> Mutant {
+    let filter = &["many_in_one_call_do_what_the_reference_does"];
+    Mutant { filter, ..lua(name, file, find, replace, DIFFERENTIAL) }
 }
 
 /// The bugs.
@@ -31,7 +38,7 @@ pub(super) const REDIS: &[Mutant] = &[
     lua(
         "redis-claim-without-an-event",
         "crates/enhanced-locking-redis/src/scripts/acquire.lua",
-        "    F.emit($event_claimed, id, F.packed(id), entry[$token])\n",
+        "    F.emit($event_claimed, id, F.packed(id), 0, '', '')\n",
         "",
         CONFORMANCE,
     ),
@@ -117,4 +124,52 @@ pub(super) const REDIS: &[Mutant] = &[
             STORE,
         )
     },
+    short(
+        "redis-take-what-was-taken-in-the-same-call",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        "  if T[key] then F.sync() end\n  local m = M\n",
+        "  local m = M\n",
+    ),
+    short(
+        "redis-take-with-an-id-that-is-used",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        "if $paused or B[id] ~= false or ",
+        "if $paused or ",
+    ),
+    short(
+        "redis-release-by-any-token",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        "if held == token and own == key",
+        "if own == key",
+    ),
+    short(
+        "redis-release-the-resource-of-others",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        "own == key and mode == 0 and",
+        "own == key and",
+    ),
+    short(
+        "redis-release-past-the-line",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        "mode == 0 and not F.first_waiting(key) then",
+        "mode == 0 then",
+    ),
+    short(
+        "redis-release-what-is-over",
+        "crates/enhanced-locking-redis/src/scripts/short.lua",
+        " and (next == 0 or next > now) then",
+        " then",
+    ),
+    short(
+        "redis-read-what-is-not-written-yet",
+        "crates/enhanced-locking-redis/src/scripts/run.lua",
+        "if operation[1] > 2 then F.sync() end",
+        "if operation[1] > 25 then F.sync() end",
+    ),
+    short(
+        "redis-lose-events-of-the-same-call",
+        "crates/enhanced-locking-redis/src/scripts/read.lua",
+        "local stored = last - #V",
+        "local stored = last",
+    ),
 ];

@@ -318,8 +318,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "redis-reuse-a-token",
         file: "crates/enhanced-locking-redis/src/scripts/handoff.lua",
-        find: "m[$last_token] = math.max(m[$last_token] + 1, now)",
-        replace: "m[$last_token] = math.max(m[$last_token], now)",
+        find: "local token = M[$last_token] + 1",
+        replace: "local token = M[$last_token]",
         tests: &["-p", "enhanced-locking-redis", "--test", "conformance", "--test", "differential"],
         filter: &[],
         needs_binary: false,
@@ -381,8 +381,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "redis-forget-an-end",
         file: "crates/enhanced-locking-redis/src/scripts/feed.lua",
-        find: "  S.ended[id] = { key, reason, now, token, number }",
-        replace: "  if number % 2 == 0 then S.ended[id] = { key, reason, now, token, number } end",
+        find: "  B[id] = struct.pack('$over_format', $over, reason, now, token, number) .. key",
+        replace: "  B[id] = number % 2 == 0 and struct.pack('$over_format', $over, reason, now, token, number) .. key",
         tests: &["-p", "enhanced-locking-redis", "--test", "conformance", "--test", "differential"],
         filter: &[],
         needs_binary: false,
@@ -390,8 +390,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "redis-read-the-clock-twice",
         file: "crates/enhanced-locking-redis/src/scripts/handoff.lua",
-        find: "  entry[$limit], entry[$alive] = F.expiry(entry, now), claim_by",
-        replace: "  now = now + 1\n  entry[$limit], entry[$alive] = F.expiry(entry, now), claim_by",
+        find: "  entry[$limit], entry[$alive] = F.expiry(entry[$lease], entry[$max_age], now), claim_by",
+        replace: "  now = now + 1\n  entry[$limit], entry[$alive] = F.expiry(entry[$lease], entry[$max_age], now), claim_by",
         tests: &["-p", "enhanced-locking-redis", "--test", "conformance", "--test", "differential"],
         filter: &[],
         needs_binary: false,
