@@ -7,7 +7,8 @@
 --   deadlines  'h' key 0 id                   score: when time ends it, in microseconds
 --   arrivals   id                             score: when it joined the line
 
--- The part of a member after the last of so many zero bytes.
+-- What a member has before its first zero byte, and what behind it: of a place in the line the key, of any other member
+-- without what stands before its key also the id.
 function F.key_and_id(member)
   local at = string.find(member, '\0', 1, true)
   return string.sub(member, 1, at - 1), string.sub(member, at + 1)
