@@ -142,7 +142,8 @@ const MAX_AHEAD: usize = 64;
 /// The same code in its two forms.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
-    /// For `EVAL`: all of it is run with every call, so it makes only those functions that are used.
+    /// For `EVAL`: all of it is run with every call, so it makes only those functions that are used. Servers from 7.0 on
+    /// are given it as [`Code::flagged`] has it.
     pub(crate) script: String,
     /// Name of the library, and of the function in it; another one with other settings or other code.
     pub(crate) name: String,
@@ -191,6 +192,11 @@ impl Code {
              function_name = '{name}_{FREE}', callback = run, flags = {{ 'allow-oom' }} }}\n"
         );
         Self { script, name, library }
+    }
+
+    /// The script for what may add to what is stored, or for what must work when memory is full.
+    pub(crate) fn flagged(&self, may_fill: bool) -> String {
+        format!("#!lua{}\n{}", if may_fill { "" } else { " flags=allow-oom" }, self.script)
     }
 }
 

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enhanced_locking_foundation::{
-    AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EventCursor,
-    EventPage, LockBackend, LockQuery, LockRecord, OwnerId, RequestState, ResourceKey, Selector,
+    AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EndReason,
+    EventCursor, EventPage, Lease, LockBackend, LockQuery, LockRecord, OwnerId, Renewal, RequestState,
+    ResourceKey, Selector, Transferee, Wait,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
@@ -182,41 +183,81 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     );
 }
 
-#[tokio::test]
-async fn a_full_server_takes_no_locks_and_lets_go_of_those_it_has() {
-    let server = RedisServer::start(&ServerOptions::default()).unwrap();
-    let store = open(at(server.address())).await.unwrap();
-    let record = hold(&*store, &request("k", "a")).await;
-    server.call(["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+/// A server that takes functions, or one that does not.
+fn server_of(functions: bool) -> RedisServer {
+    let options = ServerOptions::default();
+    let options = if functions { options } else { options.config("rename-command FUNCTION \"\"") };
+    RedisServer::start(&options).unwrap()
+}
+
+/// Everything that adds nothing works when memory is full, and what would add is refused.
+async fn a_full_store_lets_go(store: &RedisBackend, memory: impl Fn(&str)) {
+    let leased = |name: &str, owner: &str| request(name, owner).lease(Lease::For(Duration::from_secs(60)));
+    let record = hold(store, &leased("k", "a")).await;
+    let others = [hold(store, &leased("k3", "a")).await, hold(store, &leased("k4", "b")).await];
+    let waiter = leased("k", "b").wait(Wait::Forever);
+    queue(store, &waiter).await;
+    memory("1");
     let error = store.acquire(request("k2", "a")).await.unwrap_err();
     let enhanced_locking_foundation::AcquireError::Backend(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), BackendErrorKind::Full, "{error:?}");
+    let to = Transferee::new(OwnerId::new("c").unwrap());
+    let error = store.transfer(&others[1].grant(), to).await.unwrap_err();
+    assert!(format!("{error:?}").contains("Full"), "{error:?}");
+    store.ping().await.unwrap();
+    assert_eq!(store.stats().await.unwrap().held, 3);
+    let renewed = store.renew(vec![Renewal { grant: record.grant(), lease: None }]).await.unwrap();
+    assert!(renewed[0].is_ok(), "{renewed:?}");
+    let state = store.await_turn(&waiter.ticket(), Duration::ZERO).await.unwrap();
+    assert!(matches!(state, RequestState::Queued(_)), "{state:?}");
+    let unseen = request("k", "z").ticket();
+    store.cancel(&unseen, None, EndReason::Cancelled, Cause::none()).await.unwrap();
     store.release(&record.grant()).await.unwrap();
-    server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    let state = store.await_turn(&waiter.ticket(), Duration::ZERO).await.unwrap();
+    assert!(matches!(state, RequestState::Held(_)), "{state:?}");
+    store.sweep(100).await.unwrap();
+    let freed = store.force_release(&others[0].request.key, None, Cause::none()).await.unwrap();
+    assert_eq!(freed.len(), 1);
+    let selector = Selector::Owner(OwnerId::new("b").unwrap());
+    assert_eq!(store.clear(&selector, Cause::none()).await.unwrap().released.len(), 2);
+    assert!(store.events(&EventCursor::start(), 100).await.unwrap().events.len() > 10);
+    memory("0");
     assert_eq!(store.stats().await.unwrap().held, 0);
     assert_eq!(store.resource(&ResourceKey::new("k2").unwrap(), 0).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn releases_beside_acquires_work_when_memory_is_full() {
-    let server = RedisServer::start(&ServerOptions::default()).unwrap();
-    let store = open(at(server.address())).await.unwrap();
-    let mut records = Vec::new();
-    for n in 0..64 {
-        records.push(hold(&*store, &request(&format!("k{n}"), "a").sticky()).await);
+async fn a_full_server_takes_no_locks_and_lets_go_of_those_it_has() {
+    for functions in [true, false] {
+        let server = server_of(functions);
+        let store = open(at(server.address())).await.unwrap();
+        let memory = |most: &str| drop(server.call(["CONFIG", "SET", "maxmemory", most]).unwrap());
+        a_full_store_lets_go(&store, memory).await;
     }
-    server.call(["CONFIG", "SET", "maxmemory", "1"]).unwrap();
-    // All at once, so that they go together.
-    let releases = records.iter().map(|record| {
-        let (store, grant) = (&store, record.grant());
-        async move { store.release(&grant).await.map(|_| ()).map_err(|error| error.to_string()) }
-    });
-    let acquires = (0..64).map(|n| store.acquire(request(&format!("new{n}"), "b")));
-    let (released, acquired) = tokio::join!(join_all(releases), join_all(acquires));
-    assert!(released.iter().all(Result::is_ok), "{released:?}");
-    assert!(acquired.iter().all(Result::is_err), "{acquired:?}");
-    server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
-    assert_eq!(store.stats().await.unwrap().held, 0);
+}
+
+#[tokio::test]
+async fn releases_beside_acquires_work_when_memory_is_full() {
+    for functions in [true, false] {
+        let server = server_of(functions);
+        let store = open(at(server.address())).await.unwrap();
+        let mut records = Vec::new();
+        for n in 0..64 {
+            records.push(hold(&*store, &request(&format!("k{n}"), "a").sticky()).await);
+        }
+        server.call(["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+        // All at once, so that they go together.
+        let releases = records.iter().map(|record| {
+            let (store, grant) = (&store, record.grant());
+            async move { store.release(&grant).await.map(|_| ()).map_err(|error| error.to_string()) }
+        });
+        let acquires = (0..64).map(|n| store.acquire(request(&format!("new{n}"), "b")));
+        let (released, acquired) = tokio::join!(join_all(releases), join_all(acquires));
+        assert!(released.iter().all(Result::is_ok), "{released:?}");
+        assert!(acquired.iter().all(Result::is_err), "{acquired:?}");
+        server.call(["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+        assert_eq!(store.stats().await.unwrap().held, 0);
+    }
 }
 
 #[tokio::test]
@@ -375,5 +416,11 @@ async fn a_cluster_is_one_store() {
     let nodes = cluster.addresses().iter().map(|at| (at.ip().to_string(), at.port())).collect();
     let mut config = RedisConfig::new(Servers::Cluster { nodes });
     config.buckets = Some(32);
-    works_over_many_buckets(&open(config).await.unwrap()).await;
+    works_over_many_buckets(&open(config.clone()).await.unwrap()).await;
+    let memory = |most: &str| {
+        for node in cluster.nodes() {
+            node.call(["CONFIG", "SET", "maxmemory", most]).unwrap();
+        }
+    };
+    a_full_store_lets_go(&open(config.namespace("full")).await.unwrap(), memory).await;
 }

@@ -17,9 +17,17 @@ use crate::script::{Code, FREE};
 #[derive(Debug)]
 pub(super) struct Caller {
     code: Code,
-    digest: OnceLock<String>,
+    /// For what may take memory, and for what must work when there is none left.
+    scripts: OnceLock<[Script; 2]>,
     /// Whether the servers take functions, as far as is known.
     functions: AtomicBool,
+}
+
+/// A script as the servers know it.
+#[derive(Debug)]
+struct Script {
+    text: String,
+    digest: String,
 }
 
 /// What a call is about: on which keys, with which arguments, and which replicas are to have it.
@@ -35,14 +43,26 @@ pub(super) struct Call<'a> {
 impl Caller {
     /// A caller of a code that is not loaded yet.
     pub(super) fn new(code: Code) -> Self {
-        Self { code, digest: OnceLock::new(), functions: AtomicBool::new(false) }
+        Self { code, scripts: OnceLock::new(), functions: AtomicBool::new(false) }
     }
 
     /// Gives a server the code. Functions do not go with the slots of a cluster: it keeps to the script, which every
     /// server can be given with a call.
     pub(super) async fn load(&self, client: &Client, cluster: bool) -> Result<(), Error> {
-        let digest = client.script_load(self.code.script.as_str()).await?;
-        let _ = self.digest.set(digest);
+        let load = async |text: String| {
+            let digest = client.script_load(text.as_str()).await?;
+            Ok::<_, Error>(Script { text, digest })
+        };
+        let scripts = match load(self.code.flagged(true)).await {
+            Ok(filling) => [filling, load(self.code.flagged(false)).await?],
+            // Servers before 7.0 do not know the first line. What they let run when memory is full is told by what the
+            // script writes first.
+            Err(error) if error.details().contains("Error compiling script") => {
+                [load(self.code.script.clone()).await?, load(self.code.script.clone()).await?]
+            }
+            Err(error) => return Err(error),
+        };
+        let _ = self.scripts.set(scripts);
         let functions = !cluster && self.load_library(client).await;
         self.functions.store(functions, Ordering::Relaxed);
         Ok(())
@@ -64,11 +84,14 @@ impl Caller {
             }
             self.functions.store(false, Ordering::Relaxed);
         }
-        let digest = self.digest.get().map_or("", String::as_str);
-        let first = send(client, "EVALSHA", digest, call).await;
+        let Some([filling, freeing]) = self.scripts.get() else {
+            return (Err(Error::new(ErrorKind::Unknown, "the script was never loaded")), 0);
+        };
+        let script = if call.may_fill { filling } else { freeing };
+        let first = send(client, "EVALSHA", &script.digest, call).await;
         // Nothing was carried out: the whole script goes along this once, and the server keeps it.
         if first.0.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT")) {
-            return send(client, "EVAL", &self.code.script, call).await;
+            return send(client, "EVAL", &script.text, call).await;
         }
         first
     }
