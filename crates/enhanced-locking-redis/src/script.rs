@@ -99,7 +99,7 @@ const ENDED: [&str; 6] =
     ["ended_kind", "ended_reason", "ended_at", "ended_token", "ended_number", "ended_key"];
 /// First bytes of stored forms: a holder that has claimed, any other live entry, an end.
 pub(crate) const KINDS: [&str; 3] = ["plain", "other", "over"];
-/// The bucket's own figures, all numbers. Those of the priorities are one after the other.
+/// The bucket's own figures, all numbers. Those of the priorities are one after the other; one is free.
 const META: [&str; 15] = [
     "last_token",
     "events",
@@ -108,7 +108,7 @@ const META: [&str; 15] = [
     "waiting",
     "resources",
     "finished",
-    "forgotten",
+    "spare",
     "next",
     "time",
     "waiting_low",

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::{
     AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EndReason,
-    EventCursor, EventPage, Lease, LockBackend, LockQuery, LockRecord, OwnerId, Renewal, RequestState,
-    ResourceKey, Selector, Transferee, Wait,
+    EventCursor, EventPage, Lease, LockBackend, LockQuery, LockRecord, OwnerId, Renewal, RequestId,
+    RequestState, ResourceKey, Selector, Transferee, Wait,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
@@ -299,6 +299,42 @@ async fn the_feed_has_what_happened_in_the_call_that_reads_it() {
     let numbers = |at: usize| pages[at].events.iter().map(|event| event.seq).collect::<Vec<_>>();
     assert_eq!([0, 1, 2, 3, 4].map(numbers), [vec![3], vec![3, 4], vec![3, 4, 5], vec![3, 4], vec![]]);
     assert!(pages.iter().all(|page| !page.missed));
+}
+
+#[tokio::test]
+async fn the_memory_of_ends_goes_on_when_its_list_is_wrong() {
+    let mut policy = FixturePolicy::default();
+    policy.limits.finished = 3;
+    let config = common::config(policy, true);
+    let key = |name: &str| format!("{{{}:b000}}:{name}", config.namespace);
+    let server = common::server(true);
+    let store = open(config.clone()).await.unwrap();
+    let named = |n: u32| request("k", "o").id(RequestId::new(format!("r{n}")).unwrap());
+    let end = async |from: u32, to: u32| {
+        for n in from..to {
+            let record = hold(&*store, &named(n)).await;
+            store.release(&record.grant()).await.unwrap();
+        }
+    };
+    let known = async |n: u32| store.find(&named(n).id).await.unwrap().is_some();
+    end(0, 50).await;
+    assert!(known(47).await && !known(46).await);
+    // Lost, and more was noted as remembered than there is.
+    server.call(["DEL", &key("f")]).unwrap();
+    end(50, 100).await;
+    // In front is what still is to be remembered, and what lives.
+    let record = hold(&*store, &request("other", "o").id(RequestId::new("live").unwrap())).await;
+    for _ in 0..50 {
+        server.call(["LPUSH", &key("f"), "r99", "live"]).unwrap();
+    }
+    end(100, 101).await;
+    assert!(known(99).await && known(98).await && !known(97).await);
+    store.release(&record.grant()).await.unwrap();
+    end(101, 400).await;
+    let fields = server.call(["HLEN", &key("s")]).unwrap().integer().unwrap();
+    let listed = server.call(["LLEN", &key("f")]).unwrap().integer().unwrap();
+    // Those that were in the list when it got lost stay.
+    assert!(listed < 3 + 64 && fields < 50 + 3 + 64 + 2, "{listed} {fields}");
 }
 
 #[tokio::test]

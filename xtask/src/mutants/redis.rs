@@ -172,4 +172,14 @@ pub(super) const REDIS: &[Mutant] = &[
         "local stored = last - #V",
         "local stored = last",
     ),
+    Mutant {
+        filter: &["the_memory_of_ends_goes_on_when_its_list_is_wrong"],
+        ..lua(
+            "redis-forget-what-is-to-be-remembered",
+            "crates/enhanced-locking-redis/src/scripts/feed.lua",
+            "if number <= M[$finished] - $limit_finished then del",
+            "if number > 0 then del",
+            STORE,
+        )
+    },
 ];

@@ -53,26 +53,26 @@ function F.over(id, key, reason, token, number)
   B[id] = struct.pack('$over_format', $over, reason, now, token, number) .. key
 end
 
--- Deletes what has been forgotten for long, some at a time: as many as this script has added, and a few more.
-function F.forget()
+-- Deletes what has been forgotten for long, from the front of the list: some at a time, as many as this script has added
+-- and a few more. The list alone tells how much that is.
+function F.forget(length)
   local rounds = math.ceil(#V / 32) + 1
-  while rounds > 0 and M[$finished] - M[$forgotten] > $limit_finished + 32 do
-    rounds = rounds - 1
+  while rounds > 0 and length > $limit_finished + 32 do
     local ids, del = call('LRANGE', K[8], 0, 31), {}
-    call('LTRIM', K[8], 32, -1)
+    if #ids == 0 then return end
+    call('LTRIM', K[8], #ids, -1)
+    rounds, length = rounds - 1, length - #ids
     local stored = call('HMGET', K[1], unpack(ids))
     for n = 1, #ids do
       local blob = stored[n]
-      -- An id that was forgotten may live or have ended again since: then it has no number, or another one.
+      -- An id that was forgotten may live or have ended again since: then it has no number, or a newer one.
       if blob and string.byte(blob) == $over then
         local _, _, _, _, number = struct.unpack('$over_format', blob)
-        if number == M[$forgotten] + n then del[#del + 1] = ids[n] end
+        if number <= M[$finished] - $limit_finished then del[#del + 1] = ids[n] end
       end
     end
     F.many('HDEL', K[1], del)
-    M[$forgotten] = M[$forgotten] + 32
   end
-  call('HSET', K[1], '\2m', struct.pack('$meta_format', unpack(M, 1, $meta_len)))
 end
 
 -- Notes that the process which waits for a request should look.

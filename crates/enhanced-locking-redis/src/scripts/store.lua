@@ -191,8 +191,8 @@ function F.flush()
   F.many('HSET', K[1], set)
   F.many('HDEL', K[1], del)
   F.append_events()
-  F.many('RPUSH', K[8], L)
-  if M[$finished] - M[$forgotten] > $limit_finished + 32 then F.forget() end
+  local length = F.many('RPUSH', K[8], L)
+  if length and length > $limit_finished + 32 then F.forget(length) end
   F.tell()
 end
 
