@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use enhanced_locking_foundation::{
     AcquireOutcome, AcquireRequest, BackendError, BackendErrorKind, BatchOutcome, Cause, EndReason,
-    EventCursor, EventPage, Lease, LockBackend, LockQuery, LockRecord, OwnerId, Renewal, RequestId,
-    RequestState, ResourceKey, Selector, Transferee, Wait,
+    EventCursor, EventPage, Lease, LockBackend, LockMode, LockQuery, LockRecord, ManualClock, OwnerId,
+    Renewal, RequestId, RequestState, ResourceKey, Selector, Timestamp, Transferee, Wait,
 };
 use enhanced_locking_redis::{OpenError, RedisBackend, RedisConfig, Servers, open};
 use enhanced_locking_testkit::conformance::FixturePolicy;
 use enhanced_locking_testkit::redis::{
-    ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, ServerOptions,
+    ClusterGroup, ClusterOptions, Fault, Proxy, RedisServer, Reply, ServerOptions,
 };
 use futures_util::future::{FutureExt as _, join_all};
 use tokio::task::JoinHandle;
@@ -335,6 +335,77 @@ async fn the_memory_of_ends_goes_on_when_its_list_is_wrong() {
     let listed = server.call(["LLEN", &key("f")]).unwrap().integer().unwrap();
     // Those that were in the list when it got lost stay.
     assert!(listed < 3 + 64 && fields < 50 + 3 + 64 + 2, "{listed} {fields}");
+}
+
+/// Adds a member to a set of the only bucket.
+fn plant(server: &RedisServer, set: &str, score: &str, member: &str) {
+    server.call(["ZADD", &format!("{{enhanced-locks:b000}}:{set}"), score, member]).unwrap();
+}
+
+#[tokio::test]
+async fn members_whose_entry_is_gone_are_in_nobodys_way() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
+    let mut config = at(server.address());
+    config.clock = Some(clock.clone());
+    let store = open(config).await.unwrap();
+    let shared = |owner: &str, lease: u64| {
+        request("both", owner).mode(LockMode::Shared).lease(Lease::For(Duration::from_secs(lease)))
+    };
+    hold(&*store, &shared("a", 10)).await;
+    hold(&*store, &shared("b", 99)).await;
+    let first = hold(&*store, &request("line", "a").sticky()).await;
+    let waiter = request("line", "b").wait(Wait::Forever);
+    queue(&*store, &waiter).await;
+    plant(&server, "x", "0", "hfree\0gone");
+    plant(&server, "x", "0", "oa\0free\0gone");
+    plant(&server, "x", "0", "hboth\0gone");
+    plant(&server, "w", "0", &format!("line\0{:016}{:016}gone", 0, 0));
+    plant(&server, "d", "1", "hfree\0gone");
+    plant(&server, "d", "1", "hboth\0gone");
+    clock.advance(Duration::from_secs(11));
+    // Whose lease is over is ended beside a deadline of nobody, and the other holder goes on.
+    let AcquireOutcome::Busy(holders) = store.acquire(request("both", "c").wait(Wait::No)).await.unwrap()
+    else {
+        panic!("one holds")
+    };
+    assert_eq!(holders.iter().map(|holder| holder.owner().as_str()).collect::<Vec<_>>(), ["b"]);
+    hold(&*store, &request("free", "a")).await;
+    store.release(&first.grant()).await.unwrap();
+    let state = store.await_turn(&waiter.ticket(), Duration::ZERO).await.unwrap();
+    assert!(matches!(state, RequestState::Held(_)), "{state:?}");
+    assert_eq!(store.sweep(10).await.unwrap().ended, 0);
+    for set in ["x", "w", "d"] {
+        let members = server.call(["ZRANGE", &format!("{{enhanced-locks:b000}}:{set}"), "0", "-1"]).unwrap();
+        let planted = |member: &&Reply| member.text().is_some_and(|text| text.ends_with("gone"));
+        let left: Vec<_> = members.items().iter().filter(planted).collect();
+        // Names behind the first one are only passed over.
+        let first = |member: &&Reply| member.text().is_some_and(|text| text.starts_with("hfree"));
+        assert_eq!(
+            left.iter().copied().filter(|member| set != "x" || first(member)).count(),
+            0,
+            "{set}: {left:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_call_with_an_operation_that_is_not_known_does_nothing_at_all() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    let libraries = server.call(["FUNCTION", "LIST"]).unwrap();
+    let name = libraries.items()[0].items()[1].text().unwrap();
+    let keys = ["s", "x", "w", "d", "e", "a", "n:", "f"].map(|key| format!("{{enhanced-locks:b000}}:{key}"));
+    // An acquire of key k by owner o, and number 99.
+    let acquire = b"\x01\xa1r\xac\xa1k\xa1o\xc2\0\0\0\0\x01\xc2\xc2".as_slice();
+    let mut call: Vec<&[u8]> = vec![b"FCALL", name.as_bytes(), b"8"];
+    call.extend(keys.iter().map(String::as_bytes));
+    call.extend([b"process".as_slice(), b"", acquire]);
+    let refused = server.call(call.iter().copied().chain([b"\x63".as_slice()])).unwrap_err();
+    assert!(refused.refusal().is_some_and(|text| text.contains("no such operation")), "{refused}");
+    assert_eq!(server.call(["EXISTS", &keys[0], &keys[1]]).unwrap().integer(), Some(0));
+    assert_eq!(server.call(call).unwrap().items().len(), 1, "without it, it is a call");
+    assert_eq!(store.stats().await.unwrap().held, 1);
 }
 
 #[tokio::test]

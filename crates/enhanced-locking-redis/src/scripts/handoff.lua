@@ -21,6 +21,17 @@ function F.finish_over(id, entry)
   F.finish(id, entry, reason)
 end
 
+-- Ends an entry whose deadline is over, or takes the deadline out if the entry is gone. Says whether it was there.
+function F.finish_due(key, id)
+  local entry = F.get(id)
+  if entry then
+    F.finish_over(id, entry)
+  else
+    F.take_out(K[4], 'h' .. key .. '\0' .. id)
+  end
+  return entry
+end
+
 function F.is_over(entry)
   local deadline = F.deadline(entry)
   return deadline > 0 and deadline <= now
@@ -58,7 +69,7 @@ function F.settle(key)
     local deadlines = {}
     for n = 1, #ids do
       local entry = F.get(ids[n])
-      if F.is_over(entry) then
+      if entry and F.is_over(entry) then
         over[#over + 1] = ids[n]
         deadlines[ids[n]] = F.deadline(entry)
       end
@@ -70,7 +81,7 @@ function F.settle(key)
   end
   if #over == 0 then return end
   F.prefetch(over)
-  for n = 1, #over do F.finish_over(over[n], F.get(over[n])) end
+  for n = 1, #over do F.finish_due(key, over[n]) end
   F.promote(key)
 end
 

@@ -156,29 +156,44 @@ end
 function F.holders(key, most)
   local members = call('ZRANGEBYLEX', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1', 'LIMIT', 0, most)
   for n = 1, #members do members[n] = string.sub(members[n], #key + 3) end
-  return members
+  return F.present(members)
 end
 
+-- The first holder of a key. A name whose entry is gone, which no operation leaves behind, would be in the way for ever.
 function F.first_holder(key)
-  local member = call('ZRANGEBYLEX', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1', 'LIMIT', 0, 1)[1]
-  return member and string.sub(member, #key + 3)
+  while true do
+    local member = call('ZRANGEBYLEX', K[2], '[h' .. key .. '\0', '(h' .. key .. '\1', 'LIMIT', 0, 1)[1]
+    local id = member and string.sub(member, #key + 3)
+    if not id or F.get(id) then return id end
+    F.take_out(K[2], member)
+  end
+end
+
+-- Takes out a member whose entry is gone.
+function F.take_out(set, member)
+  call('ZREM', set, member)
+  S.changed = true
 end
 
 -- The first in line for a key: its id, rank and sequence.
 function F.first_waiting(key)
   if S.m[$waiting] == 0 then return nil end
-  local member = call('ZRANGEBYLEX', K[3], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, 1)[1]
-  if not member then return nil end
   local at = #key + 2
-  return string.sub(member, at + 32),
-    tonumber(string.sub(member, at, at + 15)) - $rank_offset, tonumber(string.sub(member, at + 16, at + 31))
+  local member, id
+  repeat
+    if id then F.take_out(K[3], member) end
+    member = call('ZRANGEBYLEX', K[3], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', 0, 1)[1]
+    if not member then return nil end
+    id = string.sub(member, at + 32)
+  until F.get(id)
+  return id, tonumber(string.sub(member, at, at + 15)) - $rank_offset, tonumber(string.sub(member, at + 16, at + 31))
 end
 
 -- The ids of a line, head first.
 function F.line(key, from, most)
   local members = call('ZRANGEBYLEX', K[3], '[' .. key .. '\0', '(' .. key .. '\1', 'LIMIT', from, most)
   for n = 1, #members do members[n] = string.sub(members[n], #key + 34) end
-  return members
+  return F.present(members)
 end
 
 function F.depth(key)
@@ -189,6 +204,10 @@ end
 -- The entry of an owner for a key: its id, or nil.
 function F.owned(owner, key)
   local own = 'o' .. owner .. '\0' .. key
-  local member = call('ZRANGEBYLEX', K[2], '[' .. own .. '\0', '(' .. own .. '\1', 'LIMIT', 0, 1)[1]
-  return member and string.sub(member, #own + 2)
+  while true do
+    local member = call('ZRANGEBYLEX', K[2], '[' .. own .. '\0', '(' .. own .. '\1', 'LIMIT', 0, 1)[1]
+    local id = member and string.sub(member, #own + 2)
+    if not id or F.get(id) then return id end
+    F.take_out(K[2], member)
+  end
 end

@@ -128,13 +128,12 @@ end
 -- Ends at most `budget` entries whose time has run out, in the order of time, keys and ids, and hands on.
 function F.do_sweep(budget)
   local ended = 0
-  while ended < budget do
+  for _ = 1, budget do
     local first = call('ZRANGEBYSCORE', K[4], '-inf', now, 'LIMIT', 0, 1)[1]
     if not first then break end
     local key, id = F.key_and_id(string.sub(first, 2))
-    F.finish_over(id, F.get(id))
+    if F.finish_due(key, id) then ended = ended + 1 end
     F.promote(key)
-    ended = ended + 1
   end
   if $strict then
     if budget > 0 then F.end_pause() end

@@ -34,8 +34,7 @@ function F.do_locks(low, high, limit)
     local _, id = F.key_and_id(members[n])
     ids[n] = id
   end
-  F.prefetch(ids)
-  return F.reply(F.add_entries({}, ids))
+  return F.reply(F.add_entries({}, F.present(ids)))
 end
 
 -- Holders of a selector that also have a pull request, if one is named, and keys with a prefix.
@@ -48,7 +47,7 @@ function F.do_selected(selector, low, high, limit, pull)
       local _, id = F.key_and_id(string.sub(members[n], #selector + 1))
       ids[n] = id
     end
-    F.prefetch(ids)
+    ids = F.present(ids)
     for n = 1, #ids do
       local id = ids[n]
       local wanted = string.byte(F.packed(id)) == $plain or F.get(id)[$token] > 0
@@ -92,7 +91,7 @@ function F.add_edge(values, id, entry, line, holders)
     end
   end
   local place, ahead = 1, {}
-  while line[place] ~= id do place = place + 1 end
+  while line[place] and line[place] ~= id do place = place + 1 end
   for n = place - 1, 1, -1 do
     local other = F.get(line[n])
     if not (other[$mode] == 1 and entry[$mode] == 1) then
@@ -121,7 +120,7 @@ function F.do_owner_edges(prefix, limit)
   local values, count = { 0 }, 0
   for n = 1, math.min(#ids, limit) do
     local entry = F.get(ids[n])
-    if entry[$token] == 0 then
+    if entry and entry[$token] == 0 then
       local line, holders = F.line_and_holders(keys[n])
       F.add_edge(values, ids[n], entry, line, holders)
       count = count + 1

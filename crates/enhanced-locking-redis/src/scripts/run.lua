@@ -3,6 +3,8 @@ local calls, ids, replies = {}, {}, {}
 for n = 3, #ARGV do
   local operation = { cmsgpack.unpack(ARGV[n]) }
   calls[n - 2] = operation
+  -- Before anything is done, or half of a call would be.
+  if not operations[operation[1]] then return redis.error_reply('ERR there is no such operation') end
   -- Operations up to 9 begin with an id, number 10 with a list of them.
   if operation[1] <= 9 then
     ids[#ids + 1] = operation[2]

@@ -122,6 +122,19 @@ function F.prefetch(ids)
   end
 end
 
+-- Reads the entries of many ids in one go, and leaves those out that are gone.
+function F.present(ids)
+  F.prefetch(ids)
+  local there = {}
+  for n = 1, #ids do
+    local id = ids[n]
+    local live = E[id]
+    if live == nil then live = B[id] and string.byte(B[id]) ~= $over end
+    if live then there[#there + 1] = id end
+  end
+  return there
+end
+
 -- The stored form of a live entry.
 function F.packed(id)
   local blob = B[id]
