@@ -93,7 +93,9 @@ pub enum OpenError {
         given: u16,
     },
     /// The namespace has a form that this version does not know.
-    #[error("namespace {namespace} has format {stored}, this version knows {known}; use a version that fits")]
+    #[error(
+        "namespace {namespace} has format {stored}, this version knows {known}; release the locks with the version that made it and delete its keys, or use another `namespace`"
+    )]
     Format {
         /// The namespace.
         namespace: String,

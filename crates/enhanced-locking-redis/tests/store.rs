@@ -163,6 +163,23 @@ async fn a_store_is_opened_as_it_was_made() {
 }
 
 #[tokio::test]
+async fn a_namespace_of_another_format_is_refused_with_what_to_do() {
+    let config = config();
+    let store = open(config.clone()).await.unwrap();
+    hold(&*store, &request("k", "a")).await;
+    store.close().await.unwrap();
+    let meta = format!("{{{}}}:meta", config.namespace);
+    common::server(true).call(["HSET", &meta, "format", "1"]).unwrap();
+    let error = open(config.clone()).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Format { stored, known: 2, .. } if stored == "1"), "{error:?}");
+    let told = error.to_string();
+    for words in ["format 1", "release the locks with the version that made it", "another `namespace`"] {
+        assert!(told.contains(words), "{told}");
+    }
+    open(config.namespace("a-new-one")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_would_throw_locks_away_is_refused() {
     let options = ServerOptions::default().config("maxmemory-policy allkeys-lru");
     let server = RedisServer::start(&options).unwrap();
