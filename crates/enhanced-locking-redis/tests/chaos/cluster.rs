@@ -1,4 +1,4 @@
-//! Faults of a cluster: masters that are lost or replaced, and slots that move under load.
+//! Faults of a cluster: masters that are lost, cut off or replaced, and slots that move under load.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
@@ -71,6 +71,33 @@ async fn masters_hand_over_to_their_replicas() {
         (promotions, cluster)
     });
     let seen = run.go("cluster, handed over").await;
+    assert!(seen.faults > 0 && seen.grants > 10, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn masters_are_cut_off_and_durable_with_their_only_replicas_loses_nothing() {
+    let cluster =
+        ClusterGroup::start(&ClusterOptions { proxied: true, ..ClusterOptions::default() }).unwrap();
+    let mut config = config(&cluster);
+    config.durability = RedisDurability::durable(1).timeout(Duration::from_millis(500));
+    let run = Run::of(config, 3, Promise::All).await.meanwhile(move |ending, mut dice| {
+        let mut promotions = 0;
+        let slots = slots(&cluster);
+        while ending.wants(promotions) {
+            sleep(Duration::from_millis(300 + dice.below(1_000)));
+            let slot = slots[usize::try_from(dice.below(slots.len() as u64)).unwrap()];
+            let old = cluster.owner(slot).unwrap();
+            // Clients cannot reach it, and may have sent it what arrives after the partition.
+            cluster.isolate(old);
+            cluster.wait_promotion(slot, old, SOON).unwrap();
+            cluster.heal();
+            cluster.wait_ok().unwrap();
+            promotions += 1;
+            ending.strike();
+        }
+        (promotions, cluster)
+    });
+    let seen = run.go("cluster, cut off").await;
     assert!(seen.faults > 0 && seen.grants > 10, "{seen:?}");
 }
 

@@ -12,7 +12,10 @@
     reason = "a test that cannot go on has failed; what was seen is printed; faults last for some time"
 )]
 
+mod client;
+mod clock;
 mod cluster;
 mod load;
 mod masters;
+mod partition;
 mod single;
