@@ -426,6 +426,49 @@ async fn a_call_with_an_operation_that_is_not_known_does_nothing_at_all() {
 }
 
 #[tokio::test]
+async fn a_sticky_lock_that_was_handed_over_is_stored_like_any_other() {
+    let config = config();
+    let store = open(config.clone()).await.unwrap();
+    let first = hold(&*store, &request("k", "a").sticky()).await;
+    let waiter = request("k", "b").sticky().wait(Wait::Forever).id(RequestId::new("w").unwrap());
+    queue(&*store, &waiter).await;
+    let hash = format!("{{{}:b000}}:s", config.namespace);
+    let form = || match common::server(true).call(["HGET", &hash, "w"]).unwrap() {
+        Reply::Bytes(bytes) => bytes[0],
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(form(), 1, "in line");
+    store.release(&first.grant()).await.unwrap();
+    assert_eq!(form(), 0, "it need not claim, so nobody keeps its process in mind");
+}
+
+#[tokio::test]
+async fn what_is_no_longer_over_is_looked_for_once() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
+    let mut config = at(server.address());
+    config.clock = Some(clock.clone());
+    let store = open(config).await.unwrap();
+    let leased = hold(&*store, &request("leased", "a").lease(Lease::For(Duration::from_secs(10)))).await;
+    hold(&*store, &request("k", "a").sticky()).await;
+    store.release(&leased.grant()).await.unwrap();
+    // The earliest deadline that was noted is that of a lock which is gone.
+    clock.advance(Duration::from_secs(11));
+    let looks = || {
+        let stats = server.info("commandstats").unwrap();
+        let calls =
+            stats.get("cmdstat_zrange").and_then(|text| text.strip_prefix("calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().unwrap())
+    };
+    let before = looks();
+    for _ in 0..5 {
+        let answer = store.acquire(request("k", "b").wait(Wait::No)).await.unwrap();
+        assert!(matches!(answer, AcquireOutcome::Busy(_)), "{answer:?}");
+    }
+    assert_eq!(looks() - before, 1);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_unknown_and_a_retry_tells() {
     let server = RedisServer::start(&ServerOptions::default()).unwrap();
     let proxy = Proxy::to(server.address()).unwrap();

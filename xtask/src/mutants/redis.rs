@@ -109,8 +109,8 @@ pub(super) const REDIS: &[Mutant] = &[
         ..lua(
             "redis-tell-nobody-of-a-hand-off",
             "crates/enhanced-locking-redis/src/scripts/handoff.lua",
-            "    F.hint(id, entry)\n    granted",
-            "    granted",
+            "  F.hint(id, entry)\n  -- One",
+            "  -- One",
             STORE,
         )
     },

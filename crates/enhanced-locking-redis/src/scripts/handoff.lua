@@ -104,16 +104,18 @@ function F.promote(key)
     local waited = now - entry[$since]
     F.seat(id, entry, F.claim_by(entry))
     F.emit($event_granted, id, F.packed(id), math.max(0, waited), '', '')
-    F.hint(id, entry)
     granted[#granted + 1] = id
   end
 end
 
--- Makes a waiter the holder.
+-- Makes a waiter the holder, and has its process told.
 function F.seat(id, entry, claim_by)
   local before = F.deadline(entry)
   F.leave_line(id, entry)
   F.hold(entry, claim_by)
+  F.hint(id, entry)
+  -- One that need not claim is a plain holder from now on.
+  if claim_by == 0 then entry[$node] = '' end
   F.add_holder(id, entry)
   F.schedule(id, entry, before)
 end

@@ -65,7 +65,8 @@ end
 function F.earliest()
   local first = call('ZRANGE', K[4], 0, 0, 'WITHSCORES')
   local next = first[2] and tonumber(first[2]) or 0
-  S.m[$next] = next
+  -- Noted, or every later call would look again that changes nothing itself.
+  if M[$next] ~= next then M[$next], S.changed = next, true end
   return next
 end
 

@@ -39,7 +39,6 @@ function F.transfer_to(id, entry, other)
   F.finish(id, entry, $transferred)
   F.seat(other, heir, F.claim_by(heir))
   F.emit($event_transferred, other, F.packed(other), 0, from, '')
-  F.hint(other, heir)
   local reply = F.held_reply(other)
   -- A waiter that left the head of the line may have been what kept shared ones behind it waiting.
   F.promote(key)
