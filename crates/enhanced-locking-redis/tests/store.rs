@@ -443,6 +443,26 @@ async fn a_sticky_lock_that_was_handed_over_is_stored_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_thousand_leases_are_renewed_in_eight_calls() {
+    let server = RedisServer::start(&ServerOptions::default()).unwrap();
+    let store = open(at(server.address())).await.unwrap();
+    let requests =
+        (0..1_000).map(|n| request(&format!("k{n}"), "a").lease(Lease::For(Duration::from_secs(60))));
+    let taken = requests.map(|request| {
+        let store = &store;
+        async move { hold(&**store, &request).await }
+    });
+    let records = join_all(taken).await;
+    let renewals = || records.iter().map(|record| Renewal { grant: record.grant(), lease: None }).collect();
+    for _ in 0..3 {
+        let before = runs(&server);
+        let answers = store.renew(renewals()).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(runs(&server) - before, 8, "128 in one call");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_longer_over_is_looked_for_once() {
     let server = RedisServer::start(&ServerOptions::default()).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_764_000_000_000_000)));
