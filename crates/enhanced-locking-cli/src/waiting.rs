@@ -18,7 +18,7 @@ use crate::output::{Paint, Style, place_line};
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 /// How often a log hears that the waiting goes on, if nothing changed.
 const REMINDER: Duration = Duration::from_secs(60);
-/// The shortest time between two lines in a log.
+/// The shortest time between two lines in a log, and between two about a lost place.
 const SPARSE: Duration = Duration::from_secs(5);
 
 /// The line about the waiting.
@@ -31,6 +31,12 @@ pub(crate) struct WaitingLine {
     /// Server time when the waiting began.
     now: Timestamp,
     state: State,
+    /// Whether it had to wait, in whatever place.
+    has_waited: bool,
+    /// When a lost place was told last.
+    rejoined: Option<Instant>,
+    /// The latest lost place, if it came too soon after another to be told.
+    untold: Option<String>,
     /// What a log was told last, and when.
     told: Option<(String, Instant)>,
     drawn: bool,
@@ -46,7 +52,19 @@ enum State {
 impl WaitingLine {
     pub(crate) fn new(style: Style, format: Format, quiet: bool, now: Timestamp) -> Self {
         let began = Instant::now();
-        Self { style, format, quiet, began, now, state: State::Asking, told: None, drawn: false }
+        Self {
+            style,
+            format,
+            quiet,
+            began,
+            now,
+            state: State::Asking,
+            has_waited: false,
+            rejoined: None,
+            untold: None,
+            told: None,
+            drawn: false,
+        }
     }
 
     /// Takes in how the waiting goes.
@@ -57,17 +75,30 @@ impl WaitingLine {
             Progress::Rejoining { ended, id } => return self.rejoining(ended, id),
             _ => return,
         };
+        self.has_waited = true;
         self.show();
     }
 
-    /// Says that the place was lost and another one is asked for. Told at once: it changes the request's id.
+    /// Notes that the place was lost and another one is asked for. Told at once, because it changes the request's id,
+    /// but sparsely: a place that is lost again and again would fill a log.
     fn rejoining(&mut self, ended: &Ended, id: &RequestId) {
-        self.told = None;
-        if self.quiet {
+        // Whoever held the lock then need not hold it now.
+        self.state = State::Asking;
+        self.untold = Some(rejoining(self.format, ended, id));
+        self.show();
+    }
+
+    /// Tells a lost place, if it is time to.
+    fn show_rejoining(&mut self) {
+        if self.rejoined.is_some_and(|at| at.elapsed() < SPARSE) {
             return;
         }
+        let Some(text) = self.untold.take() else { return };
+        self.rejoined = Some(Instant::now());
+        // The next place is news.
+        self.told = None;
         self.clear();
-        eprintln!("{}", rejoining(self.format, ended, id));
+        eprintln!("{text}");
     }
 
     /// Writes what there is to write now.
@@ -75,6 +106,7 @@ impl WaitingLine {
         if self.quiet {
             return;
         }
+        self.show_rejoining();
         let Some((text, identity)) = self.text() else { return };
         if self.style.terminal && self.format == Format::Table {
             let line = self.style.paint(Paint::Warn, fit(&text));
@@ -95,7 +127,7 @@ impl WaitingLine {
 
     /// How long it has waited so far, if it had to.
     pub(crate) fn waited(&self) -> Option<Duration> {
-        (!matches!(self.state, State::Asking)).then(|| self.began.elapsed())
+        self.has_waited.then(|| self.began.elapsed())
     }
 
     /// Whether a log should hear this: at once if it is the first, sparsely if it is news, else as a reminder.
@@ -229,13 +261,42 @@ mod tests {
         assert_eq!((json["state"].as_str(), json["position"].as_u64()), (Some("queued"), Some(2)));
     }
 
+    fn unclaimed() -> Ended {
+        let reason = enhanced_locking_foundation::EndReason::Unclaimed;
+        Ended { reason, at: Timestamp::ZERO, token: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_lost_again_and_again_is_told_sparsely_and_shows_no_stale_holder() {
+        let mut line = line(Format::Table);
+        let (ended, id) = (unclaimed(), RequestId::new("r2").unwrap());
+        let lose = Progress::Rejoining { ended: &ended, id: &id };
+        line.note(&Progress::Waiting(&place(1)));
+        line.note(&lose);
+        let first = line.rejoined.unwrap();
+        assert!(line.untold.is_none() && line.text().is_none(), "the old place is no longer shown");
+        tokio::time::advance(TICK).await;
+        line.note(&lose);
+        assert_eq!((line.rejoined, line.untold.is_some()), (Some(first), true), "too soon");
+        line.note(&Progress::Waiting(&place(1)));
+        tokio::time::advance(SPARSE).await;
+        line.show();
+        assert!(line.rejoined.unwrap() > first && line.untold.is_none(), "the latest id is told in the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_that_was_waited_counts_through_a_lost_place() {
+        let mut line = line(Format::Table);
+        let (ended, id) = (unclaimed(), RequestId::new("r2").unwrap());
+        line.note(&Progress::Waiting(&place(1)));
+        tokio::time::advance(TICK).await;
+        line.note(&Progress::Rejoining { ended: &ended, id: &id });
+        assert_eq!(line.waited(), Some(TICK));
+    }
+
     #[test]
     fn a_lost_place_is_told_with_its_reason_and_the_new_id() {
-        let ended = Ended {
-            reason: enhanced_locking_foundation::EndReason::Unclaimed,
-            at: Timestamp::ZERO,
-            token: None,
-        };
+        let ended = unclaimed();
         let id = RequestId::new("r2").unwrap();
         assert_eq!(
             rejoining(Format::Table, &ended, &id),

@@ -8,11 +8,14 @@ use enhanced_locking_foundation::{Lease, ReleaseError};
 use enhanced_locking_manager::{LeaseState, LockGuard};
 
 use crate::acquire::{FAREWELL, WishArgs, acquire, environment, farewell, interrupted, manager};
-use crate::duration::{human, parse_positive};
+use crate::duration::{human, parse};
 use crate::failure::{Failure, code};
 use crate::identity::{KeyArgs, OwnerArgs};
 use crate::session::Session;
 use crate::supervise::{Ended, Grouping, Launch, Signals, Supervisor, describe, killed_by};
+
+/// The shortest lease that can be renewed in time on a machine and a network that are busy with other things.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 
 /// Take a lock, run a command, release the lock
 #[derive(Clone, Debug, Args)]
@@ -38,15 +41,26 @@ pub(crate) struct RunArgs {
     /// How.
     #[command(flatten)]
     pub wish: WishArgs,
-    /// How long the lock outlives this process if it is killed, or cut off from the service
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_positive)]
+    /// How long the lock outlives this process if it is killed, or cut off from the service; at least 1s
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_lease)]
     pub lease: Duration,
     /// How long the command has between SIGTERM and SIGKILL when the lock is lost
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse)]
     pub kill_after: Duration,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Reads a lease that can be kept.
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        lease if lease < LEASE_MIN => Err(format!(
+            "too short to be renewed in time: the lock would be lost while the command works; use {} or longer",
+            human(LEASE_MIN)
+        )),
+        lease => Ok(lease),
+    }
 }
 
 /// Runs the command. Must be called on the thread that lives longest, see [`Launch::start`].

@@ -148,6 +148,8 @@ fn wrong_usage_is_said_before_anything_happens() {
         (&["run", "-k", "a"][..], "<CMD>"),
         (&["run", "-k", "a", "-k", "a", "--", "true"][..], "a is given twice"),
         (&["run", "-k", "a", "--lease", "30", "--", "true"][..], "needs a unit"),
+        (&["run", "-k", "a", "--lease", "1ms", "--", "true"][..], "too short to be renewed in time"),
+        (&["run", "-k", "a", "--lease", "999ms", "--", "true"][..], "use 1s or longer"),
         (&["run", "-k", "a", "--wait", "soon", "--", "true"][..], "or `forever`"),
         (&["run", "-k", "a", "--mode", "both", "--", "true"][..], "shared"),
         (&["run", "--project", "p", "--", "true"][..], "--repo"),
