@@ -20,6 +20,23 @@ use crate::waiting::{TICK, WaitingLine};
 
 /// How long leaving a line or releasing may take once the command is over.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
+/// How long it may take while the service is away: the line forgets who is silent, and nobody waits for that here.
+const FAREWELL_AWAY: Duration = Duration::from_secs(1);
+
+/// A lock that was not acquired.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    /// Why, with the right exit code.
+    pub failure: Failure,
+    /// How long leaving the line is worth trying.
+    pub farewell: Duration,
+}
+
+impl From<Failure> for Missed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, farewell: FAREWELL }
+    }
+}
 
 /// How a lock is wanted.
 #[derive(Clone, Debug, Args)]
@@ -86,18 +103,18 @@ pub(crate) fn manager(session: &Session) -> LockManager {
 /// Takes all of the locks, waiting as long as was asked for. A signal leaves the line.
 ///
 /// # Errors
-/// A [`Failure`] with the right exit code; nothing is held then, and nothing waits.
+/// [`Missed`]; nothing is held then, and nothing waits after the [`farewell`].
 pub(crate) async fn acquire(
     session: &Session,
     manager: &LockManager,
     requests: Vec<AcquireRequest>,
     wish: &WishArgs,
     signals: &mut Signals,
-) -> Result<Vec<LockGuard>, Failure> {
+) -> Result<Vec<LockGuard>, Missed> {
     // A service that is not there at all is a mistake to be told at once; one that goes away later is waited for.
     let now = tokio::select! {
-        now = session.backend.now() => now?,
-        signal = signals.next_stop() => return Err(Failure::silent(killed_by(signal))),
+        now = session.backend.now() => now.map_err(Failure::from)?,
+        signal = signals.next_stop() => return Err(Failure::silent(killed_by(signal)).into()),
     };
     let line = WaitingLine::new(session.err, session.format, wish.quiet, now);
     let line = Arc::new(Mutex::new(line));
@@ -121,11 +138,13 @@ pub(crate) async fn acquire(
             _ = tick.tick() => with_line(&mut |line| line.show()),
         }
     };
-    let mut waited = None;
+    let (mut waited, mut trouble) = (None, None);
     with_line(&mut |line| {
         line.clear();
         waited = line.waited();
+        trouble = line.trouble().map(str::to_owned);
     });
+    let farewell = if trouble.is_some() { FAREWELL_AWAY } else { FAREWELL };
     match answer {
         Ok(Ok(guards)) => {
             if let (Some(waited), false) = (waited, wish.quiet) {
@@ -134,10 +153,13 @@ pub(crate) async fn acquire(
             Ok(guards)
         }
         Ok(Err(error)) => {
-            let server = session.backend.now().await.unwrap_or(now);
-            Err(not_acquired(error, server))
+            let failure = match (error, trouble) {
+                (error @ LockError::TimedOut { .. }, Some(trouble)) => out_of_reach(&error, &trouble),
+                (error, _) => not_acquired(error, session.backend.now().await.unwrap_or(now)),
+            };
+            Err(Missed { failure, farewell })
         }
-        Err(signal) => Err(Failure::silent(killed_by(signal))),
+        Err(signal) => Err(Missed { failure: Failure::silent(killed_by(signal)), farewell }),
     }
 }
 
@@ -169,11 +191,22 @@ async fn ask(
 }
 
 /// Ends the manager: waits for cancels and releases under way, but not for ever, and not after a second signal.
-pub(crate) async fn farewell(manager: &LockManager, signals: &mut Signals) {
+pub(crate) async fn farewell(manager: &LockManager, grace: Duration, signals: &mut Signals) {
     tokio::select! {
-        _ = manager.shutdown(FAREWELL) => {}
+        _ = manager.shutdown(grace) => {}
         _ = signals.next_stop() => {}
     }
+}
+
+/// The time ran out while the service was away: who held the lock before that is not what stood in the way.
+fn out_of_reach(error: &LockError, trouble: &str) -> Failure {
+    let what = match error {
+        LockError::TimedOut { key, .. } => key.as_str(),
+        _ => "the lock",
+    };
+    Failure::new(format!("{what} was not acquired in time: {trouble} ({})", error.code()))
+        .hint("look with `enhanced-locks health` how the service is, and try again")
+        .code(code::NOT_ACQUIRED)
 }
 
 /// Why the lock was not acquired, and the exit code for it.

@@ -37,6 +37,8 @@ pub(crate) struct WaitingLine {
     rejoined: Option<Instant>,
     /// The latest lost place, if it came too soon after another to be told.
     untold: Option<String>,
+    /// When it was told at once that the store is away.
+    away: Option<Instant>,
     /// What a log was told last, and when.
     told: Option<(String, Instant)>,
     drawn: bool,
@@ -62,6 +64,7 @@ impl WaitingLine {
             has_waited: false,
             rejoined: None,
             untold: None,
+            away: None,
             told: None,
             drawn: false,
         }
@@ -69,9 +72,16 @@ impl WaitingLine {
 
     /// Takes in how the waiting goes.
     pub(crate) fn note(&mut self, progress: &Progress<'_>) {
+        let was_away = self.trouble().is_some();
         self.state = match progress {
             Progress::Waiting(place) => State::Waiting(Box::new((*place).clone())),
-            Progress::Retrying { error, .. } => State::Away(error.message().to_owned()),
+            Progress::Retrying { error, .. } => {
+                // At once, however short ago the place was told; but not each time if it comes and goes.
+                if !was_away && self.away.is_none_or(|at| at.elapsed() >= SPARSE) {
+                    (self.told, self.away) = (None, Some(Instant::now()));
+                }
+                State::Away(what(error.message()).to_owned())
+            }
             Progress::Rejoining { ended, id } => return self.rejoining(ended, id),
             _ => return,
         };
@@ -130,6 +140,14 @@ impl WaitingLine {
         self.has_waited.then(|| self.began.elapsed())
     }
 
+    /// Why the store does not answer, if it does not.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        match &self.state {
+            State::Away(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether a log should hear this: at once if it is the first, sparsely if it is news, else as a reminder.
     fn is_due(&self, identity: &str) -> bool {
         match &self.told {
@@ -161,7 +179,7 @@ impl WaitingLine {
                 Some((text, identity))
             }
             State::Away(error) => {
-                let text = format!("enhanced-locks: {error}; trying again, waited {waited}");
+                let text = format!("enhanced-locks: {error}, trying again; waited {waited}");
                 let identity = match self.format {
                     Format::Json => serde_json::json!({"state": "retrying", "detail": error}).to_string(),
                     Format::Table => "away".to_owned(),
@@ -170,6 +188,11 @@ impl WaitingLine {
             }
         }
     }
+}
+
+/// What is wrong, without what to do about it: who waits for a service need not start one.
+fn what(message: &str) -> &str {
+    message.split_once("; ").map_or(message, |(what, _)| what)
 }
 
 fn rejoining(format: Format, ended: &Ended, id: &RequestId) -> String {
@@ -207,7 +230,7 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use enhanced_locking_foundation::{AcquireRequest, OwnerId, ResourceKey};
+    use enhanced_locking_foundation::{AcquireRequest, BackendError, BackendErrorKind, OwnerId, ResourceKey};
 
     use super::*;
 
@@ -282,6 +305,28 @@ mod tests {
         tokio::time::advance(SPARSE).await;
         line.show();
         assert!(line.rejoined.unwrap() > first && line.untold.is_none(), "the latest id is told in the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_goes_away_is_told_at_once_but_not_each_time() {
+        let mut line = line(Format::Table);
+        let message = "the service at http://x cannot be reached; start one with `enhanced-locks serve`";
+        let error = BackendError::new(BackendErrorKind::Unavailable, message);
+        let retrying = Progress::Retrying { error: &error, again_in: TICK };
+        line.note(&Progress::Waiting(&place(1)));
+        line.note(&retrying);
+        let text = line.text().unwrap().0;
+        assert_eq!(
+            text,
+            "enhanced-locks: the service at http://x cannot be reached, trying again; waited 0s"
+        );
+        assert_eq!(line.trouble(), Some("the service at http://x cannot be reached"));
+        assert_eq!(line.told.as_ref().unwrap().0, "away");
+        let told = line.away;
+        tokio::time::advance(TICK).await;
+        line.note(&Progress::Waiting(&place(1)));
+        line.note(&retrying);
+        assert_eq!(line.away, told, "it comes and goes");
     }
 
     #[tokio::test(start_paused = true)]

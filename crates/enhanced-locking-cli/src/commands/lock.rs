@@ -59,9 +59,9 @@ pub(crate) async fn run(mut args: LockArgs, session: &Session) -> Result<(), Fai
     let manager = manager(session);
     let guards = match acquire(session, &manager, requests, &args.wish, &mut signals).await {
         Ok(guards) => guards,
-        Err(failure) => {
-            farewell(&manager, &mut signals).await;
-            return Err(failure);
+        Err(missed) => {
+            farewell(&manager, missed.farewell, &mut signals).await;
+            return Err(missed.failure);
         }
     };
     let records: Vec<_> = guards.into_iter().map(|guard| guard.detach()).collect();

@@ -77,11 +77,11 @@ pub(crate) async fn run(mut args: RunArgs, session: &Session) -> Result<(), Fail
     }
     let mut signals = Signals::listen()?;
     let manager = manager(session);
-    let code = match acquire(session, &manager, requests, &args.wish, &mut signals).await {
-        Ok(guards) => guarded(&args, guards, session, &mut signals).await,
-        Err(failure) => Err(failure),
+    let (code, grace) = match acquire(session, &manager, requests, &args.wish, &mut signals).await {
+        Ok(guards) => (guarded(&args, guards, session, &mut signals).await, FAREWELL),
+        Err(missed) => (Err(missed.failure), missed.farewell),
     };
-    farewell(&manager, &mut signals).await;
+    farewell(&manager, grace, &mut signals).await;
     match code? {
         0 => Ok(()),
         code => Err(Failure::silent(code)),

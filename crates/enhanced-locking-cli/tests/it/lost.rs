@@ -135,3 +135,22 @@ fn a_waiter_that_was_frozen_for_longer_than_it_wanted_to_wait_gives_up() {
     service.until_waiting(0);
     assert!(!service.path("started").exists());
 }
+
+#[test]
+fn a_waiter_whose_service_is_gone_says_so_at_once_and_ends_in_time() {
+    let mut service = Service::start();
+    service.run(&["lock", "-k", "a", "--owner", "somebody"]).expect_code(0);
+    let clock = enhanced_locking_foundation::SteadyClock::new();
+    let begun = enhanced_locking_foundation::Clock::now(&clock);
+    let run = service.spawn(&["run", "-k", "a", "--wait", "4s", "--", "true"]);
+    service.until_waiting(1);
+    service.kill();
+    let done = run.end().expect_code(75);
+    let took = enhanced_locking_foundation::Clock::now(&clock).since(begun);
+    assert!(took < std::time::Duration::from_secs(8), "{took:?}: {}", done.err);
+    let told = done.err.lines().find(|line| line.contains("trying again; waited "));
+    assert!(told.is_some(), "{}", done.err);
+    let last = done.err.lines().rfind(|line| line.starts_with("error: ")).unwrap();
+    assert!(last.contains("a was not acquired in time: the service at http://127.0.0.1:"), "{last}");
+    assert!(last.ends_with(" cannot be reached (EL006)") && !last.contains("somebody"), "{last}");
+}
