@@ -204,7 +204,8 @@ fn out_of_reach(error: &LockError, trouble: &str) -> Failure {
         LockError::TimedOut { key, .. } => key.as_str(),
         _ => "the lock",
     };
-    Failure::new(format!("{what} was not acquired in time: {trouble} ({})", error.code()))
+    Failure::new(format!("{what} was not acquired in time: {trouble}"))
+        .el(error.code())
         .hint("look with `enhanced-locks health` how the service is, and try again")
         .code(code::NOT_ACQUIRED)
 }
@@ -218,15 +219,16 @@ fn not_acquired(error: LockError, now: enhanced_locking_foundation::Timestamp) -
                 Some(holder) => format!("{key} is held by {}", holder_line(holder, now)),
                 None => format!("{key} is about to be handed to somebody ahead in line"),
             };
-            Failure::new(format!("{by} ({detail})"))
+            Failure::new(by)
+                .el(detail)
                 .hint("wait for it with --wait, or look at the line with `enhanced-locks queue`")
                 .code(code::NOT_ACQUIRED)
         }
         LockError::Refused(error @ (AcquireError::Backend(_) | AcquireError::Value(_))) => error.into(),
         LockError::Refused(error) => Failure::from(error).code(code::NOT_ACQUIRED),
         LockError::NotHeld(error) => error.into(),
-        LockError::ShutDown { .. } => Failure::new(error.to_string()).code(code::UNREACHABLE),
-        error => Failure::new(format!("{error} ({detail})")).code(code::NOT_ACQUIRED),
+        LockError::ShutDown { .. } => Failure::new(error.to_string()).el(detail).code(code::UNREACHABLE),
+        error => Failure::new(error.to_string()).el(detail).code(code::NOT_ACQUIRED),
     }
 }
 

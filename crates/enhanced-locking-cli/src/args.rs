@@ -1,5 +1,6 @@
 //! The command line: what is given to every command, and the list of commands. Each command owns its own arguments.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -56,6 +57,22 @@ pub(crate) enum Format {
     Table,
     /// For programs: the same shapes as the HTTP API
     Json,
+}
+
+/// Whether a command line that cannot be read asks for JSON: its errors are for a program, too.
+pub(crate) fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let mut before = String::new();
+    for argument in arguments {
+        let Some(argument) = argument.to_str() else { continue };
+        match argument {
+            // What follows is the command's of `run`.
+            "--" => return false,
+            "--output=json" | "-ojson" | "-o=json" => return true,
+            "json" if before == "--output" || before == "-o" => return true,
+            _ => argument.clone_into(&mut before),
+        }
+    }
+    false
 }
 
 /// When colours are used.
@@ -212,6 +229,17 @@ mod tests {
             if let Err(error) = Cli::try_parse_from(&words) {
                 panic!("{words:?}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_wish_for_json_is_seen_in_a_command_line_that_is_wrong() {
+        let wants = |line: &str| wants_json(line.split(' ').map(OsString::from));
+        for line in ["x -o json", "x lst --output json", "x --output=json lst", "x -ojson"] {
+            assert!(wants(line), "{line}");
+        }
+        for line in ["x -o table", "x json", "x run -- y -o json", "x -o"] {
+            assert!(!wants(line), "{line}");
         }
     }
 

@@ -20,12 +20,14 @@ pub(crate) mod code {
 
 /// A failed command: what was wrong, what to do next, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", .el.map(|code| format!(" ({code})")).unwrap_or_default())]
 pub(crate) struct Failure {
     /// What was wrong; a fragment that reads after `error: `. Empty if everything was said already.
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// The stable code, if it is an error that has one.
+    pub el: Option<ErrorCode>,
     /// The exit code.
     pub code: u8,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure without a code of its own.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: code::GENERAL }
+        Self { message: message.into(), hint: None, el: None, code: code::GENERAL }
     }
 
     /// A command line that cannot be meant.
@@ -61,9 +63,23 @@ impl Failure {
         self
     }
 
-    fn with_code(self, code: ErrorCode) -> Self {
-        let message = format!("{} ({code})", self.message);
-        Self { message, ..self }
+    /// Adds the stable code.
+    #[must_use]
+    pub(crate) fn el(mut self, code: ErrorCode) -> Self {
+        self.el = Some(code);
+        self
+    }
+
+    /// The failure for programs, in one line.
+    #[must_use]
+    pub(crate) fn json(&self) -> String {
+        serde_json::json!({"error": {
+            "message": self.message,
+            "hint": self.hint,
+            "code": self.el.map(ErrorCode::as_str),
+            "exit": self.code,
+        }})
+        .to_string()
     }
 }
 
@@ -91,18 +107,21 @@ impl From<ValueError> for Failure {
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         match error.kind() {
-            BackendErrorKind::Unavailable => Self::new(error.message()).code(code::UNREACHABLE),
+            BackendErrorKind::Unavailable => {
+                Self::new(error.message()).el(error.code()).code(code::UNREACHABLE)
+            }
             BackendErrorKind::Indeterminate => Self::new(chain(&error))
-                .with_code(error.code())
+                .el(error.code())
                 .hint("look with `enhanced-locks list` whether it happened, then repeat the command if it did not")
                 .code(code::UNREACHABLE),
             BackendErrorKind::Draining => Self::new(error.to_string())
+                .el(error.code())
                 .hint("the service is going down or restarting; try again in a moment")
                 .code(code::UNREACHABLE),
             BackendErrorKind::Denied => Self::new(error.to_string())
-                .with_code(error.code())
+                .el(error.code())
                 .hint("give a token with --token-file or ENHANCED_LOCKS_TOKEN"),
-            _ => Self::new(chain(&error)).with_code(error.code()),
+            _ => Self::new(chain(&error)).el(error.code()),
         }
     }
 }
@@ -114,9 +133,9 @@ impl From<AcquireError> for Failure {
             AcquireError::Backend(error) => error.into(),
             AcquireError::Value(error) => error.into(),
             error @ (AcquireError::QueueFull { .. } | AcquireError::LimitReached { .. }) => {
-                Self::new(error.to_string()).with_code(code).code(code::NOT_ACQUIRED)
+                Self::new(error.to_string()).el(code).code(code::NOT_ACQUIRED)
             }
-            error => Self::new(error.to_string()).with_code(code),
+            error => Self::new(error.to_string()).el(code),
         }
     }
 }
@@ -124,7 +143,7 @@ impl From<AcquireError> for Failure {
 impl From<NotHeld> for Failure {
     fn from(error: NotHeld) -> Self {
         Self::new(error.to_string())
-            .with_code(error.code())
+            .el(error.code())
             .hint("`enhanced-locks list` shows who holds what, with the tokens")
     }
 }
@@ -134,7 +153,7 @@ impl From<ReleaseError> for Failure {
         match error {
             ReleaseError::NotHeld(error) => error.into(),
             ReleaseError::Backend(error) => error.into(),
-            error => Self::new(error.to_string()).with_code(error.code()),
+            error => Self::new(error.to_string()).el(error.code()),
         }
     }
 }
@@ -144,7 +163,7 @@ impl From<TransferError> for Failure {
         match error {
             TransferError::NotHeld(error) => error.into(),
             TransferError::Backend(error) => error.into(),
-            error => Self::new(error.to_string()).with_code(error.code()),
+            error => Self::new(error.to_string()).el(error.code()),
         }
     }
 }
@@ -171,7 +190,17 @@ mod tests {
         let error = AcquireError::QueueFull { scope: "for this key", waiting: 2, limit: 2 };
         let failure = Failure::from(error);
         assert_eq!(failure.code, 75);
-        assert!(failure.message.ends_with("(EL005)"), "{failure}");
+        assert!(failure.to_string().ends_with(" (EL005)"), "{failure}");
+    }
+
+    #[test]
+    fn programs_get_one_line_of_json() {
+        let failure = Failure::new("a\nb").hint("c").el(ErrorCode::LockHeld).code(75);
+        assert_eq!(failure.json(), r#"{"error":{"code":"EL001","exit":75,"hint":"c","message":"a\nb"}}"#);
+        assert_eq!(
+            Failure::usage("a").json(),
+            r#"{"error":{"code":null,"exit":2,"hint":null,"message":"a"}}"#
+        );
     }
 
     #[test]

@@ -23,14 +23,15 @@ mod waiting;
 mod watched_file;
 
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Format};
 use failure::Failure;
-use output::Paint;
+use output::{Paint, Style};
 use session::Session;
 
 /// Runs the program with the arguments of this process.
@@ -44,24 +45,44 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            if !help && args::wants_json(std::env::args_os()) {
+                return refuse(&usage(&error), Format::Json, Style::default());
+            }
             // A reader of the help that has gone is no reason to fail.
             let _ = error.print();
             return ExitCode::from(if help { 0 } else { failure::code::USAGE });
         }
     };
-    let style = cli.global.color.style(&std::io::stderr());
+    let (format, style) = (cli.global.output, cli.global.color.style(&std::io::stderr()));
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("{} {failure}", style.paint(Paint::Bad, "error:"));
-            }
-            if let Some(hint) = &failure.hint {
-                eprintln!("{} {hint}", style.paint(Paint::Good, "hint:"));
-            }
-            ExitCode::from(failure.code)
+        Err(failure) => refuse(&failure, format, style),
+    }
+}
+
+/// Says what went wrong; the exit code for it.
+fn refuse(failure: &Failure, format: Format, style: Style) -> ExitCode {
+    // Nobody may be there to read it any more.
+    let mut err = std::io::stderr().lock();
+    if failure.message.is_empty() {
+    } else if format == Format::Json {
+        let _ = writeln!(err, "{}", failure.json());
+    } else {
+        let _ = writeln!(err, "{} {failure}", style.paint(Paint::Bad, "error:"));
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(err, "{} {hint}", style.paint(Paint::Good, "hint:"));
         }
     }
+    ExitCode::from(failure.code)
+}
+
+/// What the reader of the command line says, without the title and the help it adds for people.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let message = text.split("\n\nUsage:").next().unwrap_or(text);
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    Failure::usage(message.trim_end()).hint("`enhanced-locks help COMMAND` lists what is understood")
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {

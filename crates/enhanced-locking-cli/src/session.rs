@@ -52,6 +52,15 @@ impl Session {
         self.format == Format::Json
     }
 
+    /// Says on the side what somebody should know: the result stands all the same.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.json() {
+            eprintln!("{}", serde_json::json!({"state": "warning", "detail": text}));
+        } else {
+            eprintln!("enhanced-locks: {text}");
+        }
+    }
+
     /// Server time.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use enhanced_locking_config::{LoadError, Loader, Settings, check_features, reference_markdown};
+use enhanced_locking_config::{
+    LoadError, Loader, MissingFeature, Settings, check_features, reference_markdown,
+};
 use serde_json::json;
 
 use crate::args::{Format, Global};
@@ -101,13 +103,29 @@ pub(crate) fn run(command: ConfigCommand, global: &Global) -> Result<(), Failure
         ConfigCommand::Show(args) => show(&args, global),
         ConfigCommand::CheckFeatures(args) => {
             let settings = args.loader()?.load().map_err(|error| problems(&error))?;
-            compiled_in(&settings)?;
-            match global.output {
-                Format::Json => print_json(&json!({"missing": [], "compiled": COMPILED})),
-                Format::Table => print("everything the configuration asks for is compiled in\n"),
-            }
+            check(&settings, global)
         }
     }
+}
+
+fn check(settings: &Settings, global: &Global) -> Result<(), Failure> {
+    if global.output == Format::Table {
+        compiled_in(settings)?;
+        return print("everything the configuration asks for is compiled in\n");
+    }
+    let missing: Vec<_> = check_features(settings, COMPILED).iter().map(missing_json).collect();
+    print_json(&json!({"missing": missing, "compiled": COMPILED}))?;
+    if missing.is_empty() { Ok(()) } else { Err(Failure::silent(code::GENERAL)) }
+}
+
+fn missing_json(missing: &MissingFeature) -> serde_json::Value {
+    json!({
+        "path": missing.path,
+        "value": missing.value,
+        "source": missing.source_of_value,
+        "feature": missing.feature,
+        "message": missing.to_string(),
+    })
 }
 
 fn validate(args: &SettingsArgs, global: &Global) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use enhanced_locking_foundation::{LockBackend, RequestId, RequestState};
 
 use super::parse_id;
 use super::queue::line;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::identity::{KeyArgs, OwnerArgs, environment};
 use crate::output::{lock_details, place_line, print, print_json};
 use crate::session::Session;
@@ -16,7 +16,9 @@ const WAITERS: usize = 100;
 
 /// Show one lock, or who holds a key and who waits for it
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Exits with 1 if the key is free, or there is no such request.")]
+#[command(
+    after_help = "Exits with 1 if the key is free, or there is no such request; the view of a free key is empty."
+)]
 pub(crate) struct GetArgs {
     /// What is locked
     #[arg(value_name = "KEY")]
@@ -41,6 +43,10 @@ pub(crate) async fn run(mut args: GetArgs, session: &Session) -> Result<(), Fail
     args.what.complete(&mut OwnerArgs::default(), &environment)?;
     let key = args.what.one()?;
     let Some(view) = session.backend.resource(&key, WAITERS).await? else {
+        if session.json() {
+            print_json(&QueueView { key, depth: 0, holders: Vec::new(), waiters: Vec::new() })?;
+            return Err(Failure::silent(code::GENERAL));
+        }
         return Err(Failure::new(format!("{key} is free: nobody holds it or waits for it")));
     };
     let now = session.now().await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use enhanced_locking_client::api::{AcquireReply, HeldReply, PlaceView};
-use enhanced_locking_foundation::{AcquireOutcome, Lease, LockBackend, Wait};
+use enhanced_locking_foundation::{AcquireOutcome, ErrorCode, Lease, LockBackend, Wait};
 
 use crate::acquire::{WishArgs, acquire, farewell, manager};
 use crate::duration::parse_positive;
@@ -101,7 +101,9 @@ async fn queue(
             }
             AcquireOutcome::Busy(holders) => {
                 let by = holders.first().map(|holder| holder_line(holder, now)).unwrap_or_default();
-                return Err(Failure::new(format!("{key} is held by {by}")).code(code::NOT_ACQUIRED));
+                return Err(Failure::new(format!("{key} is held by {by}"))
+                    .el(ErrorCode::LockHeld)
+                    .code(code::NOT_ACQUIRED));
             }
         }
     }

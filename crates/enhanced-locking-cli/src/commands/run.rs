@@ -96,19 +96,20 @@ async fn guarded(
     signals: &mut Signals,
 ) -> Result<u8, Failure> {
     if let Some(signal) = interrupted(signals) {
-        release(guards).await;
+        release(guards, session).await;
         return Ok(killed_by(signal));
     }
     let launch = Launch {
         command: args.command.clone(),
         environment: environment(&guards),
         grouping: Grouping::detect(),
+        json: session.json(),
         tied: true,
     };
     let supervisor = match Supervisor::start(&launch, args.kill_after, signals) {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            release(guards).await;
+            release(guards, session).await;
             let program = args.command.first().cloned().unwrap_or_default();
             let (code, message) = describe(&program, &error);
             return Err(Failure::new(message).code(code));
@@ -119,16 +120,16 @@ async fn guarded(
         supervisor.run(signals, watch).await
     };
     let lost = guards.iter().any(|guard| !guard.is_valid());
-    let released = release(guards).await;
+    let released = release(guards, session).await;
     let ended = ended?;
     if let Ended::Lost { stuck } = ended {
         if stuck > 0 {
-            eprintln!("enhanced-locks: {stuck} processes of the command did not end, even by SIGKILL");
+            session.warn(&format!("{stuck} processes of the command did not end, even by SIGKILL"));
         }
     } else if lost || !released {
         // The command was done before it could be stopped; its result stands, but its user should know.
-        eprintln!(
-            "enhanced-locks: the lock was lost before the command ended; somebody else may have worked at the same time"
+        session.warn(
+            "the lock was lost before the command ended; somebody else may have worked at the same time",
         );
     }
     Ok(ended.code(code::LOST))
@@ -145,10 +146,10 @@ async fn watch(guards: &[LockGuard], grace: Duration, session: &Session, quiet: 
             if !quiet {
                 let left = guard.valid_until().map(|until| until.saturating_duration_since(tokio::time::Instant::now()));
                 let left = left.map(|left| format!(" within {}", human(left))).unwrap_or_default();
-                eprintln!(
-                    "enhanced-locks: the lock {} could not be renewed for a while; the command is stopped unless it can be{left}",
+                session.warn(&format!(
+                    "the lock {} could not be renewed for a while; the command is stopped unless it can be{left}",
                     guard.key()
-                );
+                ));
             }
             // Until the next renewal, or the end.
             let lost = guard.lost();
@@ -189,7 +190,7 @@ async fn first<T>(futures: Vec<impl Future<Output = T>>) -> T {
 }
 
 /// Releases all locks; whether they were still held. What cannot be released now is left to its lease.
-async fn release(guards: Vec<LockGuard>) -> bool {
+async fn release(guards: Vec<LockGuard>, session: &Session) -> bool {
     let mut held = true;
     for guard in guards {
         if !guard.is_own() && guard.is_valid() {
@@ -201,12 +202,10 @@ async fn release(guards: Vec<LockGuard>) -> bool {
             Ok(Ok(_)) => {}
             Ok(Err(ReleaseError::NotHeld(_))) => held = false,
             Ok(Err(_)) | Err(_) if lost => held = false,
-            Ok(Err(error)) => eprintln!(
-                "enhanced-locks: {key} could not be released, it is free when its lease runs out: {error}"
-            ),
-            Err(_) => eprintln!(
-                "enhanced-locks: {key} could not be released in time, it is free when its lease runs out"
-            ),
+            Ok(Err(error)) => session
+                .warn(&format!("{key} could not be released, it is free when its lease runs out: {error}")),
+            Err(_) => session
+                .warn(&format!("{key} could not be released in time, it is free when its lease runs out")),
         }
     }
     held

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<(), Failur
             Ok(page) => page,
             Err(error) if error.is_transient() => {
                 if !std::mem::replace(&mut away, true) {
-                    eprintln!("enhanced-locks: {}; waiting for it to come back", error.message());
+                    session.warn(&format!("{}; waiting for it to come back", error.message()));
                 }
                 tokio::time::sleep(RETRY).await;
                 continue;
@@ -66,10 +66,10 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<(), Failur
             Err(error) => return Err(error.into()),
         };
         if std::mem::replace(&mut away, false) {
-            eprintln!("enhanced-locks: the service is back");
+            session.warn("the service is back");
         }
         if page.missed {
-            eprintln!("enhanced-locks: some events are no longer kept by the service and were missed");
+            session.warn("some events are no longer kept by the service and were missed");
         }
         for event in &page.events {
             cursor.advance(event.stream, event.seq);

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use super::Grouping;
+use crate::failure::Failure;
 
 /// The hidden first argument that turns this program into the command's launcher.
 pub(crate) const EXEC: &str = "__exec";
@@ -19,6 +20,9 @@ pub(crate) const EXEC: &str = "__exec";
 pub(crate) const NOT_EXECUTABLE: u8 = 126;
 /// Exit code for a command that was not found, as shells have it.
 pub(crate) const NOT_FOUND: u8 = 127;
+
+/// Tells the launcher to speak to a program.
+const JSON: &str = "json";
 
 /// This program, even if its file was replaced or removed since it started.
 const SELF: &str = "/proc/self/exe";
@@ -32,6 +36,8 @@ pub(crate) struct Launch {
     pub environment: Vec<(&'static str, String)>,
     /// Its process group.
     pub grouping: Grouping,
+    /// Whether it is a program that reads why the command could not be started.
+    pub json: bool,
     /// Whether to go through [`EXEC`]. Needs that this process *is* `enhanced-locks`.
     pub tied: bool,
 }
@@ -46,7 +52,8 @@ impl Launch {
         let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = if self.tied && cfg!(target_os = "linux") && Path::new(SELF).exists() {
             let mut command = Command::new(SELF);
-            command.arg0("enhanced-locks").arg(EXEC).arg(std::process::id().to_string()).arg(program);
+            command.arg0("enhanced-locks").arg(EXEC).arg(std::process::id().to_string());
+            command.arg(if self.json { JSON } else { "text" }).arg(program);
             command
         } else {
             Command::new(program)
@@ -59,10 +66,11 @@ impl Launch {
     }
 }
 
-/// The launcher: becomes the command of `arguments` (`PARENT PROGRAM ARGUMENTS…`). Returns only if that fails,
+/// The launcher: becomes the command of `arguments` (`PARENT FORMAT PROGRAM ARGUMENTS…`). Returns only if that fails,
 /// with the exit code.
 pub(crate) fn exec(mut arguments: impl Iterator<Item = OsString>) -> u8 {
     let parent = arguments.next().and_then(|parent| parent.to_str()?.parse::<i32>().ok());
+    let format = arguments.next();
     let (Some(parent), Some(program)) = (parent, arguments.next()) else { return 2 };
     #[cfg(target_os = "linux")]
     {
@@ -76,7 +84,11 @@ pub(crate) fn exec(mut arguments: impl Iterator<Item = OsString>) -> u8 {
     let _ = parent;
     let error = Command::new(&program).args(arguments).exec();
     let (code, message) = describe(&program, &error);
-    eprintln!("enhanced-locks: {message}");
+    if format.is_some_and(|format| format == JSON) {
+        eprintln!("{}", Failure::new(message).code(code).json());
+    } else {
+        eprintln!("enhanced-locks: {message}");
+    }
     code
 }
 
@@ -99,6 +111,7 @@ mod tests {
             command: vec![program.into()],
             environment: Vec::new(),
             grouping: Grouping::Own,
+            json: false,
             tied: false,
         };
         launch.start().unwrap_err()

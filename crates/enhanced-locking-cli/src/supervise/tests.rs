@@ -13,7 +13,8 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn shell(script: &str, grouping: Grouping, grace: Duration) -> Supervisor {
     let command = ["sh", "-c", script].map(Into::into).to_vec();
-    let launch = Launch { command, environment: vec![("GIVEN", "value".into())], grouping, tied: false };
+    let launch =
+        Launch { command, environment: vec![("GIVEN", "value".into())], grouping, json: false, tied: false };
     Supervisor::start(&launch, grace, &Signals::fake().1).unwrap()
 }
 

@@ -7,6 +7,7 @@ mod bench;
 mod common;
 mod conformance;
 mod help;
+mod json;
 mod lost;
 mod operations;
 mod redis;
