@@ -477,6 +477,10 @@ fn the_features_a_configuration_needs_are_named() -> Result<(), LoadError> {
         assert_eq!(missing.len(), 1, "{flags:?}");
         assert_eq!(missing[0].feature, feature);
         assert!(missing[0].to_string().contains(flags[0].1), "{}", missing[0]);
+        let real = ["embedded", "redis", "memory", "priority-queue"].contains(&feature);
+        assert_eq!(missing[0].exists(), real, "{feature}");
+        let words = if real { "a build with the cargo feature" } else { "yet; leave it off" };
+        assert!(missing[0].to_string().contains(words), "{}", missing[0]);
     }
     let off = Loader::new().flag("enabled", "false").flag("deadlock-detection", "true").load()?;
     assert!(check_features(&off, &[]).is_empty());

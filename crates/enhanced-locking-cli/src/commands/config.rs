@@ -89,7 +89,10 @@ pub(crate) fn compiled_in(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     let list: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    Err(Failure::new(list.join("\n")).hint("use a build that has it, or change the setting"))
+    let failure = Failure::new(list.join("\n"));
+    // What no build has says itself what to do.
+    let buildable = missing.iter().any(MissingFeature::exists);
+    Err(if buildable { failure.hint("use a build that has it, or change the setting") } else { failure })
 }
 
 /// Runs the command.
@@ -124,14 +127,29 @@ fn missing_json(missing: &MissingFeature) -> serde_json::Value {
         "value": missing.value,
         "source": missing.source_of_value,
         "feature": missing.feature,
+        "exists": missing.exists(),
         "message": missing.to_string(),
     })
 }
 
 fn validate(args: &SettingsArgs, global: &Global) -> Result<(), Failure> {
     match (args.loader()?.load(), global.output) {
-        (Ok(_), Format::Json) => print_json(&json!({"valid": true, "problems": []})),
+        (Ok(settings), Format::Json) => {
+            let missing: Vec<_> = check_features(&settings, COMPILED).iter().map(missing_json).collect();
+            print_json(&json!({"valid": true, "problems": [], "missing": missing}))
+        }
         (Ok(settings), Format::Table) => {
+            // Valid all the same: it may be for another build, and this one refuses to start with it.
+            let (missing, style) =
+                (check_features(&settings, COMPILED), global.color.style(&std::io::stderr()));
+            for missing in &missing {
+                eprintln!("{} {missing}", style.paint(Paint::Warn, "warning:"));
+            }
+            if !missing.is_empty() {
+                let hint =
+                    "`enhanced-locks config check-features` fails because of that, and so does `serve`";
+                eprintln!("{} {hint}", style.paint(Paint::Good, "hint:"));
+            }
             let said =
                 settings.show().iter().filter(|setting| setting.source.to_string() != "default").count();
             print(&format!("the configuration is valid; {said} settings differ from the defaults\n"))
@@ -149,7 +167,7 @@ fn validate(args: &SettingsArgs, global: &Global) -> Result<(), Failure> {
                     })
                 })
                 .collect();
-            print_json(&json!({"valid": false, "problems": list}))?;
+            print_json(&json!({"valid": false, "problems": list, "missing": []}))?;
             Err(Failure::silent(code::GENERAL))
         }
         (Err(error), Format::Table) => Err(problems(&error)),
