@@ -185,8 +185,14 @@ pub(crate) async fn renew(
 ) -> Result<Answer<HeldReply>, Refusal> {
     let grant = grant(&app, id.clone(), params.key, body.token).await?;
     let renewal = body.into_renewal(grant.key, id)?;
+    let leased = renewal.lease.is_some();
     let results = app.backend.renew(vec![renewal]).await?;
     match results.into_iter().next() {
+        // The store has confirmed the lock and changed nothing.
+        Some(Ok(record)) if leased && record.request.lease.is_sticky() => Err(Refusal::field(
+            "lease_ms",
+            "the lock is sticky and has no lease; leave `lease_ms` out, or release it and take it anew with one",
+        )),
         Some(Ok(record)) => Ok(Answer(HeldReply::from(&record))),
         Some(Err(error)) => Err(error.into()),
         None => Err(NotHeld { ended: None, current: None }.into()),

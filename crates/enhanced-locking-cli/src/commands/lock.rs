@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use enhanced_locking_client::api::{AcquireReply, HeldReply, PlaceView};
-use enhanced_locking_foundation::{AcquireOutcome, ErrorCode, Lease, LockBackend, Wait};
+use enhanced_locking_foundation::{
+    AcquireOutcome, ErrorCode, Lease, LockBackend, LockRecord, Timestamp, Wait,
+};
 
 use crate::acquire::{WishArgs, acquire, farewell, manager};
 use crate::duration::parse_positive;
 use crate::failure::{Failure, code};
 use crate::identity::{KeyArgs, OwnerArgs, environment};
-use crate::output::{holder_line, place_line, print, print_json};
+use crate::output::{expiry, holder_line, place_line, print, print_json};
 use crate::session::Session;
 use crate::supervise::Signals;
 
@@ -64,17 +66,32 @@ pub(crate) async fn run(mut args: LockArgs, session: &Session) -> Result<(), Fai
             return Err(missed.failure);
         }
     };
-    let records: Vec<_> = guards.into_iter().map(|guard| guard.detach()).collect();
+    let records: Vec<_> = guards.into_iter().map(|guard| (guard.is_own(), guard.detach())).collect();
+    // Asked before the end of the manager, which closes the connection; and only where it is shown.
+    let shown = !session.json() && records.iter().any(|(fresh, _)| !fresh);
+    let now = if shown { session.now().await.ok() } else { None };
     let _ = manager.shutdown(Duration::ZERO).await;
-    for record in &records {
+    for (fresh, record) in &records {
+        let (key, token, id) = (&record.request.key, record.token, &record.request.id);
         if session.json() {
             print_json(&HeldReply::from(record))?;
-        } else {
-            let (key, token, id) = (&record.request.key, record.token, &record.request.id);
+        } else if *fresh {
             print(&format!("locked {key} with token {token}, id {id}\n"))?;
+        } else {
+            // The owner's own lock, as it is: what was asked for now did not change it.
+            let until = now.map(|now| until(record, now)).unwrap_or_default();
+            print(&format!("{key} is already held{until}; token {token}, id {id}\n"))?;
         }
     }
     Ok(())
+}
+
+/// How long a lock that was there before still lasts, as the rest of a sentence.
+fn until(record: &LockRecord, now: Timestamp) -> String {
+    match expiry(record, now).as_str() {
+        "never" => ", never expires".to_owned(),
+        other => format!(", expires {other}"),
+    }
 }
 
 async fn queue(

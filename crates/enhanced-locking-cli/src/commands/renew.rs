@@ -29,6 +29,11 @@ pub(crate) struct RenewArgs {
 /// A [`Failure`] if it is not held; exit code 76 if it was and is lost.
 pub(crate) async fn run(mut args: RenewArgs, session: &Session) -> Result<(), Failure> {
     let record = args.held.find(session).await?;
+    if args.lease.is_some() && record.request.lease.is_sticky() {
+        // The service would confirm the lock and leave it as it is.
+        return Err(Failure::new(format!("{} is sticky and has no lease", record.request.key))
+            .hint("unlock it and lock anew with --lease"));
+    }
     let renewal = Renewal { grant: record.grant(), lease: args.lease };
     let results = session.backend.renew(vec![renewal]).await?;
     let record = match results.into_iter().next() {

@@ -61,6 +61,22 @@ fn a_lease_can_be_renewed_and_a_lost_one_cannot() {
 }
 
 #[test]
+fn a_sticky_lock_does_not_get_a_lease_in_passing() {
+    let service = Service::start();
+    service.run(&["lock", "-k", "st", "--owner", "o"]).expect_code(0);
+    let done = service.run(&["renew", "-k", "st", "--owner", "o", "--lease", "5s"]).expect_code(1);
+    assert!(done.err.contains("st is sticky and has no lease"), "{}", done.err);
+    assert!(done.err.contains("unlock it and lock anew with --lease"), "{}", done.err);
+    let done = service.run(&["renew", "-k", "st", "--owner", "o"]).expect_code(0);
+    assert_eq!(done.out, "st is held, expires never\n");
+    let done = service.run(&["lock", "-k", "st", "--owner", "o", "--lease", "5s"]).expect_code(0);
+    assert!(done.out.starts_with("st is already held, never expires; token "), "{}", done.out);
+    service.run(&["lock", "-k", "le", "--owner", "o", "--lease", "1h"]).expect_code(0);
+    let done = service.run(&["lock", "-k", "le", "--owner", "o"]).expect_code(0);
+    assert!(done.out.starts_with("le is already held, expires in 59m"), "{}", done.out);
+}
+
+#[test]
 fn a_lock_changes_hands_with_a_new_token() {
     let service = Service::start();
     let lock = service.json(&["lock", "-k", "a", "--owner", "ann"])["lock"].clone();

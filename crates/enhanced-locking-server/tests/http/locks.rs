@@ -244,3 +244,20 @@ async fn the_clean_up_ends_what_is_over() {
     let (status, problem) = service.release(&lock).await;
     assert_eq!((status, &problem["ended"]["reason"]), (StatusCode::CONFLICT, &json!("expired")));
 }
+
+#[tokio::test]
+async fn a_sticky_lock_is_confirmed_and_does_not_get_a_lease() {
+    let service = Service::start().await;
+    let (_, held) = service.post("/locks", json!({ "key": "k", "owner": "o", "sticky": true })).await;
+    let (id, token) = (held["lock"]["id"].as_str().unwrap(), held["lock"]["token"].clone());
+    let path = format!("/locks/{id}/renew");
+    let (status, problem) = service.post(&path, json!({ "token": token, "lease_ms": 5_000 })).await;
+    assert_eq!((status, &problem["problems"][0]["path"]), (StatusCode::BAD_REQUEST, &json!("lease_ms")));
+    assert!(problem["problems"][0]["message"].as_str().unwrap().contains("sticky"), "{problem}");
+    let (status, confirmed) = service.post(&path, json!({ "token": token })).await;
+    assert_eq!((status, &confirmed["lock"]), (StatusCode::OK, &held["lock"]));
+    // Of many at once each is judged by itself; one that is sticky stays as it is.
+    let item = json!({ "key": "k", "id": id, "token": token, "lease_ms": 5_000 });
+    let (status, reply) = service.post("/locks/renew", json!({ "renewals": [item] })).await;
+    assert_eq!((status, &reply["results"][0]["lock"]), (StatusCode::OK, &held["lock"]));
+}
