@@ -109,10 +109,34 @@ impl Cause {
     ///
     /// # Errors
     /// [`ValueError`] if either is empty, too long or has control characters.
+    ///
+    /// ```
+    /// use enhanced_locking_foundation::Cause;
+    /// assert_eq!(Cause::new("ann", " stuck ")?.reason, "stuck");
+    /// assert!(Cause::new("ann", "   ").is_err(), "blanks are no reason");
+    /// # Ok::<(), enhanced_locking_foundation::ValueError>(())
+    /// ```
     pub fn new(actor: &str, reason: &str) -> Result<Self, ValueError> {
-        crate::text::check("actor", actor, Self::MAX_ACTOR_BYTES)?;
-        crate::text::check("reason", reason, Self::MAX_REASON_BYTES)?;
+        let (actor, reason) = (Self::check_actor(actor)?, Self::check_reason(reason)?);
         Ok(Self { actor: actor.to_owned(), reason: reason.to_owned() })
+    }
+
+    /// An actor without the blanks around it.
+    ///
+    /// # Errors
+    /// [`ValueError`] if nothing is left of it, or if it is too long or has control characters.
+    pub fn check_actor(text: &str) -> Result<&str, ValueError> {
+        let text = text.trim();
+        crate::text::check("actor", text, Self::MAX_ACTOR_BYTES).map(|()| text)
+    }
+
+    /// A reason without the blanks around it.
+    ///
+    /// # Errors
+    /// [`ValueError`] if nothing is left of it, or if it is too long or has control characters.
+    pub fn check_reason(text: &str) -> Result<&str, ValueError> {
+        let text = text.trim();
+        crate::text::check("reason", text, Self::MAX_REASON_BYTES).map(|()| text)
     }
 }
 
@@ -201,6 +225,13 @@ mod tests {
         cursor.advance(0, 9);
         cursor.advance(0, 4);
         assert_eq!(cursor.seen(0), 9);
+    }
+
+    #[test]
+    fn blanks_are_neither_an_actor_nor_a_reason() {
+        assert_eq!(Cause::new("a", " \t\u{a0}"), Err(ValueError::Empty { what: "reason" }));
+        assert_eq!(Cause::new("  ", "r"), Err(ValueError::Empty { what: "actor" }));
+        assert_eq!(Cause::new("a ", " two words\n").unwrap(), Cause::new("a", "two words").unwrap());
     }
 
     #[test]

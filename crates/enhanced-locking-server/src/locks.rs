@@ -211,7 +211,7 @@ pub(crate) async fn transfer(
     let grant = grant(&app, id, params.key, body.token).await?;
     let owner = to.owner.clone();
     let actor = match body.actor {
-        Some(actor) => actor,
+        Some(actor) => actor.trim().to_owned(),
         // Whoever shows the token speaks for the owner.
         None => match find(&app, &grant.id).await {
             Ok(Some((_, RequestState::Held(record)))) => record.owner().to_string(),

@@ -94,6 +94,8 @@ fn force_needs_a_reason_and_tells_whom_it_was_taken_from() {
     let service = Service::start();
     service.run(&["lock", "-k", "a", "--owner", "ann"]).expect_code(0);
     service.run(&["force-unlock", "a"]).expect_code(2);
+    let done = service.run(&["force-unlock", "a", "--reason", "   "]).expect_code(2);
+    assert!(done.err.contains("reason is empty"), "{}", done.err);
     let done = service.run(&["force-unlock", "a", "--reason", "stuck"]).expect_code(0);
     assert!(done.out.starts_with("took a from ann (tester) for "), "{}", done.out);
     let done = service.run(&["force-unlock", "a", "--reason", "stuck"]).expect_code(1);

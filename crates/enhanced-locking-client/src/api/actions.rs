@@ -14,12 +14,10 @@ const ANONYMOUS: &str = "api";
 
 /// Makes the cause of an action; the actor may be left out.
 fn cause(actor: Option<&str>, reason: &str, checks: &mut Checks) -> Option<Cause> {
-    let actor = actor.unwrap_or(ANONYMOUS);
-    let both = (
-        checks.keep("actor", text("actor", actor, Cause::MAX_ACTOR_BYTES)),
-        checks.keep("reason", text("reason", reason, Cause::MAX_REASON_BYTES)),
-    );
-    matches!(both, (Some(()), Some(()))).then(|| Cause { actor: actor.to_owned(), reason: reason.to_owned() })
+    let actor = checks.keep("actor", Cause::check_actor(actor.unwrap_or(ANONYMOUS)));
+    let reason = checks.keep("reason", Cause::check_reason(reason));
+    let (actor, reason) = actor.zip(reason)?;
+    Some(Cause { actor: actor.to_owned(), reason: reason.to_owned() })
 }
 
 /// `POST /locks/batch`: all or nothing.
@@ -195,7 +193,7 @@ impl TransferBody {
             checks.keep("to.user", text("user", user, AcquireRequest::MAX_USER_BYTES));
         }
         if let Some(actor) = &self.actor {
-            checks.keep("actor", text("actor", actor, Cause::MAX_ACTOR_BYTES));
+            checks.keep("actor", Cause::check_actor(actor));
         }
         let pull = self.to.pull.as_ref().and_then(|pull| pull.resolve(None, &mut checks, "to.pull"));
         checks.finish(owner.map(|owner| Transferee { owner, user: self.to.user.clone(), pull }))
@@ -323,12 +321,8 @@ impl ReleaseByOwnerBody {
 
 /// A cause whose parts may both be left out.
 fn optional_cause(actor: Option<&str>, reason: Option<&str>, checks: &mut Checks) -> Cause {
-    if let Some(actor) = actor {
-        checks.keep("actor", text("actor", actor, Cause::MAX_ACTOR_BYTES));
-    }
-    if let Some(reason) = reason {
-        checks.keep("reason", text("reason", reason, Cause::MAX_REASON_BYTES));
-    }
+    let actor = actor.and_then(|actor| checks.keep("actor", Cause::check_actor(actor)));
+    let reason = reason.and_then(|reason| checks.keep("reason", Cause::check_reason(reason)));
     Cause { actor: actor.unwrap_or_default().to_owned(), reason: reason.unwrap_or_default().to_owned() }
 }
 
@@ -377,8 +371,12 @@ mod tests {
                 .to_string()
                 .contains("missing field `reason`")
         );
-        let empty = ForceBody { reason: String::new(), actor: None };
-        assert_eq!(empty.cause().unwrap_err().problems[0].path, "reason");
+        for blank in ["", "   "] {
+            let body = ForceBody { reason: blank.into(), actor: None };
+            assert_eq!(body.cause().unwrap_err().problems[0].path, "reason");
+            let body = ForceKeyBody { key: "k".into(), reason: blank.into(), ..ForceKeyBody::default() };
+            assert_eq!(body.parts().unwrap_err().problems[0].path, "reason");
+        }
         let body = ForceBody { reason: "stuck".into(), actor: None };
         assert_eq!(body.cause().unwrap(), Cause::new("api", "stuck").unwrap());
     }

@@ -111,7 +111,7 @@ fn unreadable(error: ViewError) -> BackendError {
 
 /// `None` for an empty text: the API leaves out what is not given.
 fn given(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.trim().is_empty()).then(|| text.to_owned())
 }
 
 /// Gives the records of a batch the waits that were asked for: they mean nothing to a batch, and the API does not carry them.
