@@ -10,6 +10,8 @@ use enhanced_locking_foundation::{
 };
 
 use crate::failure::Failure;
+use crate::repository;
+use crate::session::Session;
 
 /// What is locked: keys as they are, or the parts of a project.
 #[derive(Clone, Debug, Default, Args)]
@@ -20,7 +22,7 @@ pub(crate) struct KeyArgs {
     /// A project instead of a key: its name
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
-    /// The project's repository, for example acme/infra
+    /// The project's repository, for example acme/infra [default: that of Atlantis, or the git remote `origin`]
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
     /// The project's directory in the repository [default: .]
@@ -60,15 +62,37 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 impl KeyArgs {
+    /// Fills what was not given from the surroundings: the variables of Atlantis if that was asked for, and the
+    /// repository of a project that names none, which is told unless `quiet`.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says what is missing.
+    pub(crate) fn settle(
+        &mut self,
+        owner: &mut OwnerArgs,
+        session: &Session,
+        quiet: bool,
+    ) -> Result<(), Failure> {
+        self.complete(owner, &environment)?;
+        if self.repo.is_none() && self.names_a_project() {
+            let found = repository::find(&environment)?;
+            if !quiet {
+                session.tell("repository", &format!("repository {}, from {}", found.repo, found.source));
+            }
+            self.repo = Some(found.repo);
+        }
+        Ok(())
+    }
+
+    fn names_a_project(&self) -> bool {
+        self.project.is_some() || self.path.is_some() || self.workspace.is_some() || self.host.is_some()
+    }
+
     /// Fills what was not given from the variables of Atlantis, if that was asked for.
     ///
     /// # Errors
     /// A [`Failure`] that names the variables that are missing.
-    pub(crate) fn complete(
-        &mut self,
-        owner: &mut OwnerArgs,
-        variables: Variables<'_>,
-    ) -> Result<(), Failure> {
+    fn complete(&mut self, owner: &mut OwnerArgs, variables: Variables<'_>) -> Result<(), Failure> {
         if !self.from_atlantis_env {
             return Ok(());
         }
@@ -114,8 +138,7 @@ impl KeyArgs {
     /// A [`Failure`] if none is given, one is not allowed, or one is given twice.
     pub(crate) fn resolve(&self) -> Result<Vec<ResourceKey>, Failure> {
         let mut keys: Vec<ResourceKey> = self.keys.iter().map(ResourceKey::new).collect::<Result<_, _>>()?;
-        let parts =
-            self.project.is_some() || self.path.is_some() || self.workspace.is_some() || self.host.is_some();
+        let parts = self.names_a_project();
         match &self.repo {
             Some(repo) if parts || keys.is_empty() => {
                 let path = self.path.as_deref().unwrap_or(".");

@@ -15,6 +15,7 @@ mod identity;
 mod logging;
 mod output;
 mod process;
+mod repository;
 mod service;
 mod session;
 mod source;

@@ -54,8 +54,13 @@ impl Session {
 
     /// Says on the side what somebody should know: the result stands all the same.
     pub(crate) fn warn(&self, text: &str) {
+        self.tell("warning", text);
+    }
+
+    /// Says something on the side; programs tell by `state` what it is about.
+    pub(crate) fn tell(&self, state: &str, text: &str) {
         if self.json() {
-            eprintln!("{}", serde_json::json!({"state": "warning", "detail": text}));
+            eprintln!("{}", serde_json::json!({"state": state, "detail": text}));
         } else {
             eprintln!("enhanced-locks: {text}");
         }

@@ -39,7 +39,7 @@ pub(crate) struct ForceUnlockArgs {
 /// A [`Failure`] if nobody held it.
 pub(crate) async fn run(mut args: ForceUnlockArgs, session: &Session) -> Result<(), Failure> {
     args.what.keys.extend(args.positional);
-    args.what.complete(&mut OwnerArgs::default(), &crate::identity::environment)?;
+    args.what.settle(&mut OwnerArgs::default(), session, false)?;
     let key = args.what.one()?;
     let actor = OwnerArgs { owner: args.actor, ..OwnerArgs::default() }.owner()?;
     let cause = Cause::new(actor.as_str(), &args.reason)?;

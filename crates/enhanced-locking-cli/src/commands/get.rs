@@ -7,7 +7,7 @@ use enhanced_locking_foundation::{LockBackend, RequestId, RequestState};
 use super::parse_id;
 use super::queue::line;
 use crate::failure::{Failure, code};
-use crate::identity::{KeyArgs, OwnerArgs, environment};
+use crate::identity::{KeyArgs, OwnerArgs};
 use crate::output::{lock_details, place_line, print, print_json};
 use crate::session::Session;
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(mut args: GetArgs, session: &Session) -> Result<(), Fail
         return request(id, session).await;
     }
     args.what.keys.extend(args.positional);
-    args.what.complete(&mut OwnerArgs::default(), &environment)?;
+    args.what.settle(&mut OwnerArgs::default(), session, false)?;
     let key = args.what.one()?;
     let Some(view) = session.backend.resource(&key, WAITERS).await? else {
         if session.json() {

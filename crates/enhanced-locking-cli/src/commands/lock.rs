@@ -11,7 +11,7 @@ use enhanced_locking_foundation::{
 use crate::acquire::{WishArgs, acquire, farewell, manager};
 use crate::duration::parse_positive;
 use crate::failure::{Failure, code};
-use crate::identity::{KeyArgs, OwnerArgs, environment};
+use crate::identity::{KeyArgs, OwnerArgs};
 use crate::output::{expiry, holder_line, place_line, print, print_json};
 use crate::session::Session;
 use crate::supervise::Signals;
@@ -48,7 +48,7 @@ pub(crate) struct LockArgs {
 /// # Errors
 /// A [`Failure`]; exit code 75 if the lock was not acquired in time.
 pub(crate) async fn run(mut args: LockArgs, session: &Session) -> Result<(), Failure> {
-    args.what.complete(&mut args.who, &environment)?;
+    args.what.settle(&mut args.who, session, args.wish.quiet)?;
     let owner = args.who.owner()?;
     let mut requests = args.wish.requests(&args.what, &args.who, &owner)?;
     for request in &mut requests {

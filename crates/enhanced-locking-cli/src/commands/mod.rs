@@ -51,7 +51,7 @@ impl HeldArgs {
     /// # Errors
     /// A [`Failure`] if it is not held, or not by this owner.
     pub(crate) async fn find(&mut self, session: &Session) -> Result<LockRecord, Failure> {
-        self.what.complete(&mut self.who, &crate::identity::environment)?;
+        self.what.settle(&mut self.who, session, false)?;
         let mut record = match &self.id {
             Some(id) => session.lock_by_id(id).await?,
             None => session.lock_on(&self.what.one()?, &self.who.owner()?, self.token).await?,

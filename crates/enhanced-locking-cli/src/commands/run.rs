@@ -68,7 +68,7 @@ fn parse_lease(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// A [`Failure`]: also for a command that ends with another code than 0, then without a message.
 pub(crate) async fn run(mut args: RunArgs, session: &Session) -> Result<(), Failure> {
-    args.what.complete(&mut args.who, &crate::identity::environment)?;
+    args.what.settle(&mut args.who, session, args.wish.quiet)?;
     let owner = args.who.owner_of_a_run()?;
     let mut requests = args.wish.requests(&args.what, &args.who, &owner)?;
     for request in &mut requests {

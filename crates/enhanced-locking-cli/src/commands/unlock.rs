@@ -6,7 +6,6 @@ use enhanced_locking_foundation::{Cause, LockBackend, ReleaseOutcome, Selector};
 
 use super::HeldArgs;
 use crate::failure::Failure;
-use crate::identity::environment;
 use crate::output::{print, print_json};
 use crate::session::Session;
 
@@ -51,7 +50,7 @@ pub(crate) async fn run(mut args: UnlockArgs, session: &Session) -> Result<(), F
 
 async fn everything(mut args: UnlockArgs, session: &Session) -> Result<(), Failure> {
     let HeldArgs { what, who, .. } = &mut args.held;
-    what.complete(who, &environment)?;
+    what.settle(who, session, false)?;
     let selector = match (who.pull(what)?, &who.owner) {
         (Some(pull), _) => Selector::Pull(pull),
         (None, Some(_)) => Selector::Owner(who.owner()?),

@@ -143,6 +143,7 @@ fn without_a_service_it_says_so_and_how_to_start_one() {
 
 #[test]
 fn wrong_usage_is_said_before_anything_happens() {
+    let directory = tempfile::tempdir().unwrap();
     for (arguments, words) in [
         (&["run", "--", "true"][..], "what to lock is missing"),
         (&["run", "-k", "a"][..], "<CMD>"),
@@ -158,7 +159,10 @@ fn wrong_usage_is_said_before_anything_happens() {
         (&["run", "-k", "a", "--server", "https://h", "--", "true"][..], "plain http"),
         (&["run", "-k", "a\nb", "--", "true"][..], "control character"),
     ] {
-        let done = crate::common::Done::of(bare(arguments).output().unwrap()).expect_code(2);
+        // Away from any repository.
+        let mut command = bare(arguments);
+        command.current_dir(&directory).env_remove("BASE_REPO_OWNER").env_remove("BASE_REPO_NAME");
+        let done = crate::common::Done::of(command.output().unwrap()).expect_code(2);
         assert!(done.err.contains(words), "{arguments:?}: {}", done.err);
     }
 }
@@ -186,6 +190,35 @@ fn the_variables_of_atlantis_make_the_project_and_the_owner() {
     assert_eq!(lock["key"], "project::acme/infra:envs/prod:blue:net");
     assert_eq!((lock["owner"].as_str(), lock["user"].as_str()), (Some("acme/infra#42"), Some("alice")));
     assert_eq!(lock["pull"]["number"], 42);
+}
+
+#[test]
+fn a_project_without_a_repository_is_that_of_the_working_directory() {
+    let service = Service::start();
+    let git = |arguments: &[&str]| {
+        let status =
+            std::process::Command::new("git").args(arguments).current_dir(&service.directory).status();
+        assert!(status.unwrap().success(), "{arguments:?}");
+    };
+    let run = |variables: &[(&str, &str)]| {
+        let script = "echo $ENHANCED_LOCK_KEY";
+        let mut command =
+            service.command(&["run", "--project", "net", "--workspace", "blue", "--", "sh", "-c", script]);
+        command.env_remove("BASE_REPO_OWNER").env_remove("BASE_REPO_NAME");
+        crate::common::Done::of(command.envs(variables.iter().copied()).output().unwrap())
+    };
+    git(&["init", "-q", "."]);
+    let done = run(&[]).expect_code(2);
+    assert!(done.err.contains("no git remote `origin`") && done.err.contains("--repo"), "{}", done.err);
+    git(&["remote", "add", "origin", "git@github.com:acme/infra.git"]);
+    let done = run(&[]).expect_code(0);
+    assert_eq!(done.out, "project::acme/infra:.:blue:net\n");
+    assert_eq!(done.err, "enhanced-locks: repository acme/infra, from the git remote `origin`\n");
+    let done = run(&[("BASE_REPO_OWNER", "other"), ("BASE_REPO_NAME", "place")]).expect_code(0);
+    assert_eq!(done.out, "project::other/place:.:blue:net\n");
+    git(&["remote", "set-url", "origin", "https://x:secret@git.example/infra"]);
+    let done = run(&[]).expect_code(2);
+    assert!(done.err.contains("https://git.example/infra") && !done.err.contains("secret"), "{}", done.err);
 }
 
 #[test]
