@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::App;
 use crate::problem::Refusal;
+use crate::words::plain;
 
 /// A JSON body, read within the limits of size and time.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -102,12 +103,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         let path = error.path().to_string();
         let path = if path == "." { String::new() } else { path };
         let error = error.into_inner();
-        let message = match error.classify() {
+        let (path, message) = match error.classify() {
             serde_json::error::Category::Eof if bytes.is_empty() => {
-                "the body is empty; a JSON object is needed".to_owned()
+                (path, "the body is empty; a JSON object is needed".to_owned())
             }
-            serde_json::error::Category::Data => error.to_string(),
-            _ => format!("the body is not JSON: {error}"),
+            serde_json::error::Category::Data => plain(&path, &error.to_string()),
+            _ => (path, format!("the body is not JSON: {error}")),
         };
         Refusal::field(&path, message)
     })?;
@@ -150,18 +151,27 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Params<
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => Err(Refusal::field("", format!("query parameters: {}", words(&rejection)))),
+            Err(rejection) => {
+                let (path, said) = said(&rejection);
+                let (path, message) = plain(&path, &said);
+                Err(Refusal::field(&path, message.replace("unknown field", "unknown parameter")))
+            }
         }
     }
 }
 
-/// The cause of a rejection without the library's own preface.
-fn words(rejection: &axum::extract::rejection::QueryRejection) -> String {
+/// The parameter that is wrong and the cause, without the library's own preface.
+fn said(rejection: &axum::extract::rejection::QueryRejection) -> (String, String) {
     let mut error: &dyn std::error::Error = rejection;
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    let text = error.to_string();
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match text.split_once(": ") {
+        Some((path, said)) if is_name(path) => (path.to_owned(), said.to_owned()),
+        _ => (String::new(), text),
+    }
 }
 
 /// The id in an address.
@@ -205,7 +215,9 @@ mod tests {
 
     #[test]
     fn wrong_types_name_their_field() {
-        assert!(message(br#"{"owner":"o","lease_ms":"5s"}"#).starts_with("lease_ms|invalid type: string"));
+        assert!(
+            message(br#"{"owner":"o","lease_ms":"5s"}"#).starts_with("lease_ms|`lease_ms` must be a whole")
+        );
         assert!(message(br#"{"owner":"o","pull":{"repo":1}}"#).starts_with("pull.repo|"));
         assert!(message(br#"{"owner":"o","mode":"alone"}"#).contains("expected `exclusive` or `shared`"));
     }

@@ -38,6 +38,7 @@ mod routes;
 mod server;
 mod waits;
 mod webhooks;
+mod words;
 
 pub use config::{AuthToken, ServerConfig};
 pub use port::{BackupError, BareStore, Operations};

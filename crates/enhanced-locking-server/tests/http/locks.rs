@@ -190,7 +190,7 @@ async fn force_takes_a_lock_away_for_a_reason() {
     let id = lock["id"].as_str().unwrap();
     let (status, problem) = service.post(&format!("/locks/{id}/force-release"), json!({})).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(problem["detail"].as_str().unwrap().contains("missing field `reason`"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("`reason` is missing"), "{problem}");
     let (status, reply) = service
         .post(&format!("/locks/{id}/force-release"), json!({ "reason": "stuck", "actor": "ann" }))
         .await;

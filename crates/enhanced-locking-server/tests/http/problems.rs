@@ -24,7 +24,7 @@ async fn json_that_is_none_is_explained_with_its_place() {
         ("{", "line 1 column 1"),
         ("{\"owner\": \"o\",}", "trailing comma at line 1 column 15"),
         (" [1]", "must be a JSON object, not a list"),
-        ("\"x\"", "invalid type: string"),
+        ("\"x\"", "the body must be a JSON object, not the text \"x\""),
         ("{\"owner\":\"o\"} {}", "goes on after the JSON"),
     ] {
         let (status, problem) = raw(&service, Some("application/json"), body).await;
@@ -38,9 +38,15 @@ async fn values_and_fields_that_are_wrong_are_named() {
     let service = Service::start().await;
     for (body, path, part) in [
         (json!({ "key": "k", "ownr": "o" }), "ownr", "unknown field `ownr`, expected one of `key`"),
-        (json!({ "key": "k" }), "", "missing field `owner`"),
-        (json!({ "key": 7, "owner": "o" }), "key", "invalid type: integer `7`, expected a string"),
-        (json!({ "key": "k", "owner": "o", "metadata": { "a": 1 } }), "metadata.a", "expected a string"),
+        (json!({ "key": "k" }), "owner", "`owner` is missing"),
+        (json!({ "key": 7, "owner": "o" }), "key", "`key` must be a text, not 7"),
+        (
+            json!({ "key": "k", "owner": "o", "lease_ms": "5s" }),
+            "lease_ms",
+            "must be a whole number of at least 0",
+        ),
+        (json!({ "key": "k", "owner": "o", "pull": { "repo": "r" } }), "pull.number", "is missing"),
+        (json!({ "key": "k", "owner": "o", "metadata": { "a": 1 } }), "metadata.a", "must be a text, not 1"),
         (json!({ "key": "k", "owner": "o", "priority": "urgent" }), "priority", "expected one of `low`"),
         (json!({ "key": "k\u{7}", "owner": "o" }), "key", "control character at byte 1"),
         (json!({ "key": "k", "owner": "o", "lease_ms": 0 }), "lease_ms", "allowed is 1 ms to"),
@@ -53,6 +59,28 @@ async fn values_and_fields_that_are_wrong_are_named() {
         assert_eq!(problem["problems"][0]["path"], path, "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn parameters_that_are_wrong_are_named() {
+    let service = Service::start().await;
+    for (path, parameter, part) in [
+        ("/locks?limit=many", "limit", "`limit` must be a whole number"),
+        ("/locks?limit=-1", "limit", "`limit` must be a whole number"),
+        ("/locks?limit=", "limit", "it is empty"),
+        ("/locks?limit=99999999999999999999999", "limit", "`limit` is too large"),
+        ("/locks?limt=1", "limt", "unknown parameter `limt`, expected one of `prefix`"),
+        ("/locks?limit=1&limit=2", "limit", "`limit` is given twice"),
+        ("/requests/a?wait_ms=5s", "wait_ms", "`wait_ms` must be a whole number"),
+    ] {
+        let (status, problem) = service.get(path).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::BAD_REQUEST, &json!("EL009")), "{problem}");
+        assert_eq!(problem["problems"][0]["path"], parameter, "{problem}");
+        let message = problem["problems"][0]["message"].as_str().unwrap();
+        assert!(message.contains(part), "{path}: {problem}");
+    }
+    let (_, problem) = service.call(Method::DELETE, "/locks/a?token=x", None).await;
+    assert_eq!(problem["problems"][0]["path"], "token", "{problem}");
 }
 
 #[tokio::test]
