@@ -30,6 +30,9 @@ pub struct CheckReport {
 /// [`OpenError`] with what is wrong and what to do about it. Nothing that is held changes. An older schema is
 /// brought up to date, and the remains of a write that was cut short are removed, as opening would.
 pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(OpenError::NotADirectory { path: directory.to_owned() });
+    }
     if !directory.is_dir() {
         return Err(OpenError::Missing { directory: directory.to_owned() });
     }

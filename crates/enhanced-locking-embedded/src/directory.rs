@@ -1,7 +1,8 @@
 //! The data directory. Owns its layout and the rule that one process at a time has it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
@@ -17,9 +18,9 @@ pub(crate) struct Directory {
 impl Directory {
     /// Makes the directory if it is missing and takes it.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(path).map_err(|e| OpenError::io("making the directory", path, e))?;
+        make(path)?;
         let lock_path = path.join("process.lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
+        let open = private().truncate(false).open(&lock_path);
         let mut lock = open.map_err(|e| OpenError::io("opening the lock file in", path, e))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -67,6 +68,23 @@ impl Directory {
     pub(crate) fn journal_file(&self) -> PathBuf {
         journal_file(&self.path)
     }
+}
+
+/// Makes a directory and those above it, for this user alone: owners, users and labels are nobody else's business.
+/// One that is there stays as it is.
+pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| match std::fs::metadata(path) {
+        Ok(found) if !found.is_dir() => OpenError::NotADirectory { path: path.to_owned() },
+        _ => OpenError::io("making the directory", path, e),
+    })
+}
+
+/// Opens a file for reading and writing; if it is missing, it is made for this user alone.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
 }
 
 /// The data file of a directory.

@@ -11,7 +11,7 @@ use heed::{
 use parking_lot::RwLock;
 
 use crate::OpenError;
-use crate::directory::{Directory, data_file, journal_file, sync_directory};
+use crate::directory::{Directory, data_file, journal_file, make, private, sync_directory};
 
 /// One LMDB environment with its unnamed database.
 ///
@@ -108,7 +108,7 @@ impl Map {
 
     /// Writes a consistent, compacted copy into another directory, while the store goes on.
     pub(crate) fn backup(&self, to: &Path) -> Result<(), OpenError> {
-        std::fs::create_dir_all(to).map_err(|e| OpenError::io("making the directory", to, e))?;
+        make(to)?;
         let (file, journal) = (data_file(to), journal_file(to));
         // An empty journal is what a copy that was interrupted leaves.
         for (file, most) in [(&file, None), (&journal, Some(0))] {
@@ -120,7 +120,7 @@ impl Map {
         let part = to.join("data.mdb.part");
         let copied = self.copy(&part).and_then(|()| {
             // All there is is in the data file: the journal that goes with it is empty.
-            std::fs::File::create(&journal)?.sync_all()?;
+            private().truncate(true).open(&journal)?.sync_all()?;
             std::fs::rename(&part, &file)?;
             sync_directory(to)
         });
@@ -158,8 +158,7 @@ impl Map {
 /// disk ends the process.
 fn allocate_lock_file(place: &Path) -> std::io::Result<()> {
     const BYTES: u64 = 8 * 1024;
-    let mut options = std::fs::File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).open(place.join("lock.mdb"))?;
+    let file = private().truncate(false).open(place.join("lock.mdb"))?;
     let metadata = file.metadata()?;
     if metadata.len() >= BYTES && metadata.blocks() * 512 >= BYTES {
         return Ok(());

@@ -16,6 +16,12 @@ pub enum OpenError {
         /// Which process, as far as known.
         holder: String,
     },
+    /// A file stands where the directory should be.
+    #[error("{} is a file, not a directory; choose another", path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be written to.
     #[error("{} cannot be written to; make it writable for this user or choose another data directory", directory.display())]
     NotWritable {

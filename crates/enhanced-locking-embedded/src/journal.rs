@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::directory::sync_directory;
+use crate::directory::{private, sync_directory};
 use crate::frame::{self, Body, Story};
 use crate::log::Seal;
 
@@ -54,8 +54,7 @@ pub(crate) struct Journal<M = File> {
 impl Journal {
     /// Makes an empty one, in place of any that is there.
     pub(crate) fn create(path: &Path) -> Result<Self, OpenError> {
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(true).open(path);
+        let file = private().truncate(true).open(path);
         let file = file.map_err(|e| OpenError::io("making", path, e))?;
         let synced = file.sync_all().and_then(|()| path.parent().map_or(Ok(()), sync_directory));
         synced.map_err(|e| OpenError::io("making", path, e))?;

@@ -55,6 +55,28 @@ async fn holder(store: &EmbeddedBackend, key: &str) -> LockRecord {
     view.expect("somebody holds it").holders.remove(0)
 }
 
+// ---- the directory ----
+
+#[tokio::test]
+async fn what_a_store_makes_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let (directory, copy) = (scratch.path().join("a/data"), scratch.path().join("copy"));
+    let store = open(config(&directory, &clock_at(START))).unwrap();
+    hold(&store, request("k", "r")).await;
+    store.engine().backup(&copy).await.unwrap();
+    for place in [&directory, &copy] {
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(place), 0o700, "{}", place.display());
+        let files: Vec<_> = std::fs::read_dir(place).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() > 1, "{files:?}");
+        for file in files {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+    store.close().await.unwrap();
+}
+
 // ---- one process at a time ----
 
 #[tokio::test]

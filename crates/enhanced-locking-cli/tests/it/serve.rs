@@ -216,6 +216,18 @@ fn settings_are_shown_with_their_sources_and_without_secrets() {
 }
 
 #[test]
+fn a_file_is_no_data_directory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for arguments in
+        [&["serve", "--listen", "127.0.0.1:0", "--data-dir", path][..], &["check", "--data-dir", path]]
+    {
+        let done = Done::of(bare(arguments).output().unwrap()).expect_code(1);
+        assert!(done.err.contains("is a file, not a directory; choose another"), "{}", done.err);
+    }
+}
+
+#[test]
 fn a_hang_up_reads_the_configuration_again() {
     let service = Service::start();
     service.signal(Signal::HUP);

@@ -78,7 +78,7 @@ pub(super) fn make(directory: &Arc<Directory>) -> Result<(), OpenError> {
     let beside = directory.path().join("store.new");
     match std::fs::remove_dir_all(&beside) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(making(e)),
-        _ => std::fs::create_dir(&beside).map_err(making)?,
+        _ => crate::directory::make(&beside)?,
     }
     let map = Map::open(&beside, 0, Arc::clone(directory)).map_err(|e| opening(directory, e))?;
     let tree = map.database();
