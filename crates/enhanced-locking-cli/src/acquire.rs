@@ -16,6 +16,7 @@ use crate::identity::{KeyArgs, OwnerArgs, metadata, parse_meta};
 use crate::output::holder_line;
 use crate::session::Session;
 use crate::supervise::{Signals, killed_by};
+use crate::surroundings;
 use crate::waiting::{TICK, WaitingLine};
 
 /// How long leaving a line or releasing may take once the command is over.
@@ -116,6 +117,9 @@ pub(crate) async fn acquire(
         now = session.backend.now() => now.map_err(Failure::from)?,
         signal = signals.next_stop() => return Err(Failure::silent(killed_by(signal)).into()),
     };
+    for request in &requests {
+        surroundings::check(&*session.backend, request, &crate::identity::environment).await?;
+    }
     let line = WaitingLine::new(session.err, session.format, wish.quiet, now);
     let line = Arc::new(Mutex::new(line));
     let show = line.clone();

@@ -20,6 +20,7 @@ mod service;
 mod session;
 mod source;
 mod supervise;
+mod surroundings;
 mod waiting;
 mod watched_file;
 

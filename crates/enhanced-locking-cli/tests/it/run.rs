@@ -132,6 +132,28 @@ fn shared_locks_are_held_together() {
 }
 
 #[test]
+fn a_run_inside_a_run_does_not_wait_for_itself() {
+    let service = Service::start();
+    let program = crate::common::program();
+    let nested = |inner: &str| {
+        let inner = format!("{} {inner}", program.display());
+        service.run(&["run", "-k", "b", "-k", "a", "--owner", "outer", "--", "sh", "-c", &inner])
+    };
+    let done = nested("run -k a -- true").expect_code(2);
+    assert!(done.err.contains("a is held by the `run` around this command"), "{}", done.err);
+    assert!(done.err.contains("--owner 'outer'"), "{}", done.err);
+    nested("lock -k b --wait 10m").expect_code(2);
+    // The same owner joins, other keys are free, and who does not wait is told who holds it.
+    nested("run -k a --owner outer -- true").expect_code(0);
+    nested("run -k c -- true").expect_code(0);
+    nested("run -k a --wait 0 -- true").expect_code(75);
+    // What is left in the environment of a lock that is over does not count.
+    let mut command = service.command(&["run", "-k", "a", "--", "true"]);
+    command.env("ENHANCED_LOCKS", r#"[{"id":"old","key":"a","token":1}]"#);
+    crate::common::Done::of(command.output().unwrap()).expect_code(0);
+}
+
+#[test]
 fn without_a_service_it_says_so_and_how_to_start_one() {
     let done = crate::common::Done::of(
         bare(&["run", "-k", "a", "--server", "http://127.0.0.1:1", "--", "true"]).output().unwrap(),
