@@ -1,5 +1,6 @@
 //! What a command works with: the service it talks to and how it may write. Owns finding the lock a person means.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use enhanced_locking_client::{ConnectError, RemoteBackend, RemoteConfig};
@@ -24,13 +25,22 @@ pub(crate) struct Session {
     pub err: Style,
 }
 
+/// The address of the service: an empty one is a variable that was not set, and most people leave out `http://`.
+fn address(given: Option<&str>) -> Cow<'_, str> {
+    match given.map(str::trim) {
+        None | Some("") => DEFAULT_SERVER.into(),
+        Some(url) if url.contains("://") => url.into(),
+        Some(place) => format!("http://{place}").into(),
+    }
+}
+
 impl Session {
     /// A session with the service that was named. Sends nothing yet.
     ///
     /// # Errors
     /// A [`Failure`] if the address or the token cannot be right.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let mut config = RemoteConfig::new(global.server.as_deref().unwrap_or(DEFAULT_SERVER));
+        let mut config = RemoteConfig::new(address(global.server.as_deref()));
         if let Some(token) = global.token()? {
             config = config.token(token);
         }
@@ -120,5 +130,24 @@ impl Session {
                     .hint("say who you are with --owner, or take it away with `enhanced-locks force-unlock`")
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_leave_out_its_scheme_and_an_empty_one_is_none() {
+        for (given, meant) in [
+            (None, DEFAULT_SERVER),
+            (Some(""), DEFAULT_SERVER),
+            (Some(" "), DEFAULT_SERVER),
+            (Some("127.0.0.1:4141"), "http://127.0.0.1:4141"),
+            (Some("locks.internal"), "http://locks.internal"),
+            (Some("https://h"), "https://h"),
+        ] {
+            assert_eq!(address(given), meant, "{given:?}");
+        }
     }
 }

@@ -218,3 +218,17 @@ fn health_is_shown_with_its_parts() {
     );
     assert_eq!(service.json(&["health"])["healthy"], true);
 }
+
+#[test]
+fn a_service_is_named_with_or_without_its_scheme() {
+    let service = Service::start();
+    let place = service.url.trim_start_matches("http://");
+    service.run(&["list", "--server", place]).expect_code(0);
+    let mut command = service.command(&["list"]);
+    crate::common::Done::of(command.env("ENHANCED_LOCKS_SERVER", place).output().unwrap()).expect_code(0);
+    // Nothing in it is the same as no variable: the usual address, where a service may or may not be.
+    let mut command = service.command(&["list"]);
+    let done = crate::common::Done::of(command.env("ENHANCED_LOCKS_SERVER", "").output().unwrap());
+    assert!(done.code == 0 || done.err.contains("http://127.0.0.1:4141"), "{done:?}");
+    assert_ne!(done.code, 2, "{done:?}");
+}
