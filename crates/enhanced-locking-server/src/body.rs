@@ -1,6 +1,6 @@
 //! Reading what callers send: JSON bodies, query parameters, ids in addresses; and writing answers. Owns the words for malformed input; values are checked by the API's bodies.
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,6 +23,23 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         parse(&json_bytes(request, app).await?).map(Self)
+    }
+}
+
+/// A JSON body that may be left out: nothing is the same as `{}`. Only where every field is optional.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        // Of nothing there is nothing to say, so it need not say that it is JSON. A web page of somebody else can send
+        // that as well, so it must not do more than what is done all the time.
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        let bytes = json_bytes(request, app).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
 }
 

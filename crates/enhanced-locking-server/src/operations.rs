@@ -11,7 +11,7 @@ use enhanced_locking_foundation::ErrorCode;
 
 use crate::BackupError;
 use crate::app::App;
-use crate::body::{Answer, Json};
+use crate::body::{Answer, OptionalJson};
 use crate::problem::Refusal;
 
 /// The media type of OpenMetrics text.
@@ -136,7 +136,7 @@ pub(crate) async fn backup(State(app): State<App>) -> Result<Answer<BackupReply>
 /// `POST /cleanup`.
 pub(crate) async fn cleanup(
     State(app): State<App>,
-    Json(body): Json<CleanupBody>,
+    OptionalJson(body): OptionalJson<CleanupBody>,
 ) -> Result<Answer<CleanupReply>, Refusal> {
     let budget = body.budget.unwrap_or(CleanupBody::DEFAULT_BUDGET).min(CleanupBody::DEFAULT_BUDGET);
     let swept = app.backend.sweep(budget).await?;

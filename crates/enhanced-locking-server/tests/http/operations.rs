@@ -105,3 +105,22 @@ async fn a_defect_is_a_500_that_tells_nothing_and_ends_nothing() {
     }
     assert_eq!(http.get(format!("{base}/readyz")).send().await.unwrap().status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn cleaning_up_needs_no_body() {
+    let service = Service::start().await;
+    for with_kind in [false, true] {
+        let mut request = service.http.post(service.url("/cleanup"));
+        if with_kind {
+            request = request.header("content-type", "application/json");
+        }
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::OK, "{with_kind}");
+    }
+    // What is said must still say that it is JSON, and be right.
+    let plain = service.http.post(service.url("/cleanup")).body("{}").send().await.unwrap();
+    assert_eq!(plain.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (status, _) = service.post("/cleanup", json!({ "budgte": 1 })).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let taking = service.http.post(service.url("/locks")).send().await.unwrap();
+    assert_eq!(taking.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
