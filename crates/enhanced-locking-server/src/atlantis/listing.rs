@@ -62,10 +62,17 @@ pub(super) async fn count(shared: &Shared) -> Reply {
 
 /// All keys that match: locks on projects, locks on commands, documents.
 ///
-/// One pattern is not taken literally. Atlantis lists its locks by `pr*`, and decodes everything it finds as a lock: the
-/// status of a pull request on a host called `prod-git` would be a lock without a project on its front page. Nobody else
-/// has a use for exactly this pattern, so that it lists locks only. Every other one matches as in Redis, `pro*` and
-/// `[p]r*` included, for those who look after the store.
+/// Two patterns are not taken literally, because of what Atlantis does with what it finds.
+///
+/// `pr*`: Atlantis lists its locks by `pr*`, and decodes everything it finds as a lock: the
+/// status of a pull request on a host called `prod-git` would be a lock without a project on its front page. It lists
+/// locks only.
+///
+/// `pr/acme/infra*`: Atlantis looks for the locks of a repository, and deletes those with the number of its pull request,
+/// also if they are of `acme/infra2`. It lists what is below `pr/acme/infra/`.
+///
+/// Every other pattern matches as in Redis, `pro*`, `pr/acme/inf**` and `[p]r*` included, for those who look after the
+/// store.
 async fn matching(shared: &Shared, pattern: &[u8]) -> Result<Vec<Reply>, LegacyError> {
     if pattern.len() > PATTERN_BYTES_MAX {
         let what = "bytes in the pattern";
@@ -74,8 +81,10 @@ async fn matching(shared: &Shared, pattern: &[u8]) -> Result<Vec<Reply>, LegacyE
     let prefix = literal_prefix(pattern);
     let may_be = |beginning: &[u8]| beginning.starts_with(prefix) || prefix.starts_with(beginning);
     let mut found = Vec::new();
+    let of_repo = of_one_repo(pattern);
     let mut add = |key: String| {
-        if matches(pattern, key.as_bytes()) {
+        let is_other = of_repo.is_some_and(|repo| key.as_bytes().get(repo.len()) != Some(&b'/'));
+        if matches(pattern, key.as_bytes()) && !is_other {
             found.push(Reply::text(key));
         }
     };
@@ -95,4 +104,12 @@ async fn matching(shared: &Shared, pattern: &[u8]) -> Result<Vec<Reply>, LegacyE
         return Err(LegacyError::TooMany { what: "keys", limit: LegacyLocks::LIST_MAX });
     }
     Ok(found)
+}
+
+/// What is in front of the star in `pr/owner/repo*`, if the pattern is such a one.
+fn of_one_repo(pattern: &[u8]) -> Option<&[u8]> {
+    let repo = literal_prefix(pattern);
+    let name = repo.strip_prefix(LockKey::REDIS_PREFIX.as_bytes())?;
+    let is_name = name.contains(&b'/') && !name.ends_with(b"/");
+    (is_name && pattern.get(repo.len()..) == Some(b"*")).then_some(repo)
 }
