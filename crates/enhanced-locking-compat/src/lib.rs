@@ -1,7 +1,8 @@
-//! Atlantis' own formats: its lock records, its keys and its bolt files.
+//! Atlantis' own formats and operations: its lock records, its keys, its bolt files, and what it does with them.
 //!
 //! Owns bytes: what an unmodified [Atlantis](https://www.runatlantis.io) stored since v0.19 is read as Atlantis reads it,
-//! and what we store for it is what it would have written. It names no store and takes no decision about locks.
+//! and what we store for it is what it would have written. It names no store: [`legacy`] works
+//! over the ports, and every decision about a lock is the store's.
 //!
 //! | module | owns |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | [`json`] | JSON as Go writes it |
 //! | [`legacy`] | what Atlantis does with them, over any store of locks |
 //! | [`bolt`] | reading `atlantis.db`, also when it is damaged |
+//! | [`transfer`] | moving what Atlantis stored into a store of ours, and back out |
 //!
 //! # The rules
 //!

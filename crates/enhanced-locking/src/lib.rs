@@ -10,6 +10,7 @@
 //! | `embedded` | the durable embedded store | `embedded` |
 //! | `redis` | the store in Redis: one server, Sentinel, Cluster | `redis` |
 //! | `client` | a running service as a backend | `client` |
+//! | `compat` | Atlantis' own formats and operations, over any store | `compat` |
 //! | `manager`, `metrics` | guards, waiting, renewals, health; figures | `manager` |
 //! | `priority-queue` | ranks and credits | `queue` |
 //! | `config` | checked configuration | `config` |
@@ -37,6 +38,8 @@
 
 #[cfg(feature = "client")]
 pub use enhanced_locking_client as client;
+#[cfg(feature = "compat")]
+pub use enhanced_locking_compat as compat;
 #[cfg(feature = "config")]
 pub use enhanced_locking_config as config;
 #[cfg(feature = "memory")]
