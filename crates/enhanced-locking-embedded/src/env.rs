@@ -133,7 +133,8 @@ impl Map {
 
     fn copy(&self, part: &Path) -> std::io::Result<()> {
         let _running = self.transactions.read();
-        let copied = self.env.copy_to_path(part, CompactionOption::Enabled).map_err(|e| match e {
+        let mut copied = private().truncate(true).open(part)?;
+        self.env.copy_to_file(&mut copied, CompactionOption::Enabled).map_err(|e| match e {
             heed::Error::Io(e) => e,
             other => std::io::Error::other(other),
         })?;
