@@ -50,6 +50,23 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// The shortest wait that a request may ask for.
+    pub const SHORTEST: Duration = Duration::from_millis(1);
+
+    /// What is left of a wait that has begun. Never less than may be asked for: of that a store would say that it is
+    /// invalid, and not that the time is over.
+    ///
+    /// ```
+    /// use enhanced_locking_foundation::Wait;
+    /// use std::time::Duration;
+    /// assert_eq!(Wait::rest(Duration::from_secs(2)), Wait::AtMost(Duration::from_secs(2)));
+    /// assert_eq!(Wait::rest(Duration::from_micros(300)), Wait::AtMost(Wait::SHORTEST));
+    /// ```
+    #[must_use]
+    pub fn rest(left: Duration) -> Self {
+        Self::AtMost(left.max(Self::SHORTEST))
+    }
+
     /// Whether the request may stand in line at all.
     #[must_use]
     pub fn may_queue(self) -> bool {

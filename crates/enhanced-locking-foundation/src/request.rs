@@ -173,7 +173,7 @@ impl AcquireRequest {
     /// [`ValueError`] for a lease, wait or maximum age below a millisecond or above 366 days, or a bad user name.
     pub fn check(&self) -> Result<(), ValueError> {
         const ALLOWED: std::ops::RangeInclusive<Duration> =
-            Duration::from_millis(1)..=Duration::from_secs(366 * 24 * 60 * 60);
+            Wait::SHORTEST..=Duration::from_secs(366 * 24 * 60 * 60);
         let wait = match self.wait {
             Wait::AtMost(duration) => Some(duration),
             Wait::No | Wait::Forever => None,

@@ -21,12 +21,13 @@ fn lock(number: u32) -> String {
 
 const KEY: &str = "pr/acme/infra/envs/prod/default/net";
 
-/// The address of the port, which the service says when it starts.
-fn port(service: &Service) -> SocketAddr {
+/// The address of the port of a service that was started so many times, as its log says.
+fn port(service: &Service, starts: usize) -> SocketAddr {
     let mut address = None;
     until("the Atlantis port listens", || {
         let log = std::fs::read_to_string(service.log()).unwrap_or_default();
-        let line = log.lines().rev().find(|line| line.contains("the Atlantis port is listening"));
+        let mut lines = log.lines().filter(|line| line.contains("the Atlantis port is listening"));
+        let line = lines.nth(starts - 1);
         address = line.and_then(|line| line.rsplit("address=").next()?.trim().parse().ok());
         address.is_some()
     });
@@ -53,7 +54,7 @@ fn atlantis_db(directory: &Path) -> String {
 #[test]
 fn atlantis_and_pipelines_exclude_each_other_and_the_lock_outlives_the_service() {
     let mut service = Service::start_with(&["--atlantis-listen", "127.0.0.1:0"]);
-    let mut redis = client(port(&service));
+    let mut redis = client(port(&service, 1));
     assert_eq!(redis.call(["PING"]).unwrap().text().as_deref(), Some("PONG"));
     assert_eq!(redis.call(["SET", KEY, &lock(42)]).unwrap().text().as_deref(), Some("OK"));
     let second = redis.call(["SET", KEY, &lock(77)]).unwrap_err();
@@ -71,7 +72,7 @@ fn atlantis_and_pipelines_exclude_each_other_and_the_lock_outlives_the_service()
 
     service.kill();
     service.restart();
-    let mut redis = client(port(&service));
+    let mut redis = client(port(&service, 2));
     let stored = redis.call(["GET", KEY]).unwrap();
     assert_eq!(stored.text().as_deref(), Some(lock(42).as_str()), "byte for byte");
     for shown in [
@@ -89,7 +90,7 @@ fn atlantis_and_pipelines_exclude_each_other_and_the_lock_outlives_the_service()
 fn a_password_is_asked_for_and_other_machines_are_not_served_without_one() {
     let arguments = ["--atlantis-listen", "127.0.0.1:0", "--set", "atlantis.password=s3cret"];
     let service = Service::start_with(&arguments);
-    let mut redis = client(port(&service));
+    let mut redis = client(port(&service, 1));
     assert!(redis.call(["GET", KEY]).unwrap_err().refusal().unwrap().starts_with("NOAUTH"));
     assert!(redis.call(["AUTH", "wrong"]).unwrap_err().refusal().unwrap().starts_with("WRONGPASS"));
     assert_eq!(redis.call(["AUTH", "s3cret"]).unwrap().text().as_deref(), Some("OK"));

@@ -312,7 +312,7 @@ impl Asking<'_, '_> {
     fn remaining_request(&self) -> AcquireRequest {
         let mut request = self.request.clone();
         if let (Wait::AtMost(_), Some(left)) = (request.wait, self.left()) {
-            request.wait = Wait::AtMost(left);
+            request.wait = Wait::rest(left);
         }
         request
     }

@@ -65,7 +65,7 @@ impl<'w> AcquireSet<'w> {
             let mut request = requests[at].clone();
             request.wait = match deadline {
                 None => Wait::Forever,
-                Some(deadline) => Wait::AtMost(deadline.saturating_duration_since(Instant::now())),
+                Some(deadline) => Wait::rest(deadline.saturating_duration_since(Instant::now())),
             };
             let mut acquire = Acquire::new(inner.clone(), request);
             if doubtful {
