@@ -270,16 +270,16 @@ async fn a_document_that_too_few_replicas_have_is_unknown_until_they_do() {
     let store = store(&trio, RedisDurability::durable(2)).await;
     let name = DocumentName::new("a").unwrap();
     let update = |text: &str| DocumentUpdate::write(text.as_bytes().to_vec());
-    store.put_document(&name, update("one")).await.unwrap();
+    ask(|| store.put_document(&name, update("one"))).await;
     trio.cut_off();
-    for put in [update("two"), update("two").if_was(Some(b"two".to_vec())), DocumentUpdate::delete()] {
-        let error = store.put_document(&name, put).await.unwrap_err();
+    for update in [update("two"), update("two").if_was(Some(b"two".to_vec())), DocumentUpdate::delete()] {
+        let error = store.put_document(&name, update).await.unwrap_err();
         assert!(error.is_indeterminate(), "{error:?}");
     }
     assert_eq!(store.document(&name).await.unwrap(), None, "it is done here");
     assert!(store.status().await.shortfalls >= 3);
     trio.join_up();
-    let again = store.put_document(&name, DocumentUpdate::delete()).await.unwrap();
+    let again = ask(|| store.put_document(&name, DocumentUpdate::delete())).await;
     assert_eq!(again, DocumentOutcome::Done { existed: false });
 }
 
