@@ -291,7 +291,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "keep-the-lock-after-the-command",
         file: "crates/enhanced-locking-cli/src/commands/run.rs",
-        find: "let released = release(guards).await;",
+        find: "let released = release(guards, session).await;",
         replace: "let released = { std::mem::forget(guards); true };",
         tests: &["-p", "enhanced-locking-cli", "--test", "it"],
         filter: &["run::several_keys_are_all_held_or_none"],
