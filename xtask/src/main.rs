@@ -9,12 +9,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use workspace::Workspace;
 
+mod background;
 mod bench;
 mod chaos;
 mod ci;
 mod crash;
 mod differential;
 mod features;
+mod interop;
 mod mutants;
 mod process;
 mod release;
@@ -48,6 +50,8 @@ enum Command {
     Differential(differential::Args),
     /// Kill, stop, cut off and move Redis servers under load, and check what the clients saw
     Chaos(chaos::Args),
+    /// Run Atlantis' own locking code against the Atlantis port and a Redis server, and compare (needs Go)
+    Interop(interop::Args),
     /// Plant known bugs one by one and check that the tests catch each of them
     Mutants(mutants::Args),
     /// Run the criterion benches
@@ -77,6 +81,7 @@ fn run(command: Command) -> ui::Result<()> {
         Command::Crash(args) => crash::run(&workspace, &args),
         Command::Differential(args) => differential::run(&workspace, &args),
         Command::Chaos(args) => chaos::run(&workspace, &args),
+        Command::Interop(args) => interop::run(&workspace, &args),
         Command::Mutants(args) => mutants::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Release(args) => release::run(&workspace, &args),

@@ -134,7 +134,7 @@ fn pack(workspace: &Workspace, sh: &Shell, name: &str) -> Result<String> {
     let folder = workspace.root.join(DIST).join(name);
     sh.remove_path(&folder)?;
     sh.create_dir(&folder)?;
-    let binary = workspace.target_dir.join("release").join(BINARY);
+    let binary = workspace.release_binary();
     sh.copy_file(&binary, &folder)?;
     for file in ["LICENSE", "README.md"] {
         sh.copy_file(file, &folder)

@@ -59,22 +59,31 @@ pub(crate) fn ensure(program: &str, package: &str) -> Result<()> {
 /// `REDIS_SERVER` names one to use, for tests on other versions; otherwise it is the one in `PATH`, installed by
 /// [`ensure`] where there is none.
 pub(crate) fn ensure_redis() -> Result<String> {
-    let chosen = chosen_server(std::env::var_os(REDIS_ENV))?;
-    let program = match chosen {
+    let program = redis_server()?;
+    describe_redis(&program)
+}
+
+/// The program of the Redis or Valkey server, as for [`ensure_redis`].
+pub(crate) fn redis_server() -> Result<String> {
+    Ok(match chosen_server(std::env::var_os(REDIS_ENV))? {
         Some(program) => program,
         None if !present("redis-server")? && present("valkey-server")? => "valkey-server".to_owned(),
         None => {
             ensure("redis-server", "redis-server")?;
             "redis-server".to_owned()
         }
-    };
+    })
+}
+
+/// Name and version of a server, or why it does not start.
+pub(crate) fn describe_redis(program: &str) -> Result<String> {
     let sh = Shell::new()?;
     let text = cmd!(sh, "{program} --version").quiet().read().map_err(|error| {
         Failure::new(format!(
             "{error}: {REDIS_ENV} or PATH must lead to a Redis or Valkey server that starts"
         ))
     })?;
-    Ok(server_version(&program, &text))
+    Ok(server_version(program, &text))
 }
 
 /// The program that `REDIS_SERVER` names, if it names one.

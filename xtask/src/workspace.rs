@@ -101,6 +101,11 @@ impl Workspace {
         self.target_dir.join("debug").join(BINARY)
     }
 
+    /// Where `cargo build --release` puts it.
+    pub(crate) fn release_binary(&self) -> PathBuf {
+        self.target_dir.join("release").join(BINARY)
+    }
+
     /// `path` as a person would name it from the root.
     pub(crate) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
