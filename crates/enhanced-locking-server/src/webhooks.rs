@@ -4,6 +4,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use enhanced_locking_client::api::{ClearedReply, WebhookReply};
 use enhanced_locking_foundation::{Cause, Cleared, ErrorCode, PullRequest, Selector};
 use ring::hmac;
@@ -127,7 +128,8 @@ impl Closed {
 impl AuthToken {
     /// Whether `sha256=…` is the HMAC of a body under this secret. Compared in constant time.
     fn has_signed(&self, body: &[u8], signature: &str) -> bool {
-        let Some(signature) = signature.strip_prefix("sha256=").and_then(unhex) else { return false };
+        let signature = signature.strip_prefix("sha256=").unwrap_or_default();
+        let Ok(signature) = HEXLOWER_PERMISSIVE.decode(signature.as_bytes()) else { return false };
         hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, self.bytes()), body, &signature).is_ok()
     }
 }
@@ -206,12 +208,6 @@ fn host_of(page: &str) -> Option<&str> {
     let (_, rest) = page.split_once("://")?;
     let host = rest.split(['/', ':']).next()?;
     (!host.is_empty()).then_some(host)
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::item::Item;
@@ -47,7 +48,7 @@ impl Item {
         let line = Line {
             key: self.key.as_str().into(),
             value: text.map(Into::into),
-            value_hex: text.is_none().then(|| hex(&self.value)),
+            value_hex: text.is_none().then(|| HEXLOWER.encode(&self.value)),
         };
         // Texts only: this does not fail.
         serde_json::to_string(&line).unwrap_or_default()
@@ -62,7 +63,7 @@ impl Item {
         let read: Line<'_> = serde_json::from_str(line).map_err(|error| form(error.column()))?;
         let value = match (read.value, read.value_hex) {
             (Some(text), None) => text.into_owned().into_bytes(),
-            (None, Some(digits)) => unhex(&digits).ok_or_else(|| form(line.len()))?,
+            (None, Some(digits)) => HEXLOWER.decode(digits.as_bytes()).map_err(|_| form(line.len()))?,
             _ => return Err(form(line.len())),
         };
         Ok(Self { key: read.key.into_owned(), value })
@@ -104,20 +105,6 @@ pub fn read_lines(mut file: impl BufRead) -> impl Iterator<Item = (usize, Result
             }
         }
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 #[cfg(test)]
