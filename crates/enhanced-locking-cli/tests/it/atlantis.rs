@@ -176,3 +176,33 @@ fn what_atlantis_kept_in_redis_is_taken_over() {
     let after = redis.call(["GET", KEY]).unwrap();
     assert_eq!(after.text().as_deref(), Some(lock(42).as_str()), "the source is only read");
 }
+
+#[test]
+fn an_import_that_is_killed_goes_on_where_it_was_and_loses_nothing() {
+    const LOCKS: u64 = 5_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (directory.path().join("data"), directory.path().join("locks.jsonl"));
+    let line = |n: u64| {
+        let value = lock(42).replace("envs/prod", &format!("p{n}"));
+        format!(
+            "{}\n",
+            serde_json::json!({ "key": format!("pr/acme/infra/p{n}/default/net"), "value": value })
+        )
+    };
+    std::fs::write(&file, (0..LOCKS).map(line).collect::<String>()).unwrap();
+    let from = file.to_str().unwrap();
+    let mut child = bare(&["import", "--from", from, "--data-dir"]).arg(&data).spawn().unwrap();
+    let journal = data.join("journal");
+    until("some locks are moved", || std::fs::metadata(&journal).is_ok_and(|file| file.len() > 200_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let done = offline(&data, &["import", "--from", from, "-o", "json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!(count("moved") + count("already"), LOCKS, "{report}");
+    assert!(count("already") > 0, "what was moved before is recognised: {report}");
+    offline(&data, &["verify", "--from", from]).expect_code(0);
+    let sound = offline(&data, &["check"]).expect_code(0).out;
+    assert!(sound.contains("5000 locks"), "{sound}");
+}
