@@ -99,6 +99,11 @@ impl LegacyLocks {
             }
             Taken::Old(record) => {
                 let mine = *record.owner() == owner && !on_another_host(&record, lock.value());
+                if mine {
+                    // A process that was killed in between has left the lock without its value.
+                    let update = DocumentUpdate::write(lock.raw().to_vec()).if_was(None);
+                    self.documents.put_document(&lock_document(&record.request.id)?, update).await?;
+                }
                 let value = self.value(&record).await?;
                 let held = HeldLock { text: text.to_owned(), record, value };
                 if mine { TryLock::Mine(held) } else { TryLock::HeldBy(held) }
